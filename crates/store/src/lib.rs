@@ -1,0 +1,5 @@
+//! The store.
+
+pub mod index;
+pub mod key;
+pub mod slot;
