@@ -21,6 +21,9 @@ pub enum ProtocolError {
     /// An argument does not begin with `$` but with this byte.
     #[error("Protocol error: expected '$', got '{}'", Shown(*.0))]
     ExpectedBulk(u8),
+    /// Behind a length or an argument there is no line end where there must be one.
+    #[error("Protocol error: invalid CRLF in request")]
+    InvalidLineEnd,
     /// The line that begins with `*` does not end.
     #[error("Protocol error: too big mbulk count string")]
     TooBigMultibulkCount,

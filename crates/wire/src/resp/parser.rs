@@ -4,8 +4,9 @@
 //! spans in it. A command that has arrived whole, as nearly all do, is read in one pass that touches
 //! no state. Only a frame that is still incomplete leaves something behind: how far we got.
 //!
-//! It is as lenient as Redis: the byte behind a carriage return and the two bytes behind an argument
-//! are skipped unseen. A frame may not exceed 4 GiB, which Redis's query buffer limit forbids too.
+//! Line ends are checked, as in Valkey 9 and unlike in Redis 7, which skips them unseen: a client that
+//! miscounts is stopped before its data is taken for commands. A frame may not exceed 4 GiB, which
+//! Redis's query buffer limit forbids too.
 //!
 //! Invariants:
 //! * Between two calls with an incomplete frame the input only grows at its end.
@@ -184,6 +185,9 @@ impl Parser {
         if end > input.len() {
             return Ok(Some(end));
         }
+        if input[end - 2..end] != *b"\r\n" {
+            return Err(ProtocolError::InvalidLineEnd);
+        }
         self.spans.push(Span { start: self.at, len: self.bulk_len });
         // The input is cut at what an u32 can address.
         self.at = end as u32;
@@ -209,6 +213,9 @@ impl Parser {
         if end + 2 > input.len() {
             self.scanned = end as u32;
             return Ok(None);
+        }
+        if input[end + 1] != b'\n' {
+            return Err(ProtocolError::InvalidLineEnd);
         }
         self.scanned = 0;
         Ok(Some((&input[at + 1..end], end as u32 + 2)))
@@ -267,13 +274,16 @@ fn parse_whole(input: &[u8], limits: &Limits, spans: &mut Vec<Span>) -> usize {
             spans.truncate(first);
             return 0;
         };
-        let end = len as usize + 2;
-        if end > tail.len() || len > limits.bulk_len_max {
+        let Some((payload, [b'\r', b'\n', next @ ..])) = tail.split_at_checked(len as usize) else {
+            spans.truncate(first);
+            return 0;
+        };
+        if payload.len() > limits.bulk_len_max as usize {
             spans.truncate(first);
             return 0;
         }
         spans.push(Span { start: (input.len() - tail.len()) as u32, len });
-        rest = &tail[end..];
+        rest = next;
     }
     if args == 0 { 0 } else { input.len() - rest.len() }
 }
@@ -287,7 +297,7 @@ fn short_count(kind: u8, line: &[u8]) -> Option<(u32, &[u8])> {
     }
     let (&lead, mut rest) = line.split_first()?;
     let mut value = digit(lead)?;
-    if let [b'\r', _, tail @ ..] = rest {
+    if let [b'\r', b'\n', tail @ ..] = rest {
         return Some((value, tail));
     }
     if value == 0 {
@@ -296,7 +306,7 @@ fn short_count(kind: u8, line: &[u8]) -> Option<(u32, &[u8])> {
     for _ in 0..4 {
         let (&next, tail) = rest.split_first()?;
         value = value * 10 + digit(next)?;
-        if let [b'\r', _, tail @ ..] = tail {
+        if let [b'\r', b'\n', tail @ ..] = tail {
             return Some((value, tail));
         }
         rest = tail;
