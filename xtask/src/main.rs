@@ -1,0 +1,45 @@
+//! `cargo xtask`: everything that contributors and CI run, on a machine with nothing but Rust.
+//!
+//! This file only reads the command line; each command lives in the module of its name.
+//! No crate of ours is linked here, so that the checks run while the workspace does not build.
+
+mod peers;
+mod terminal;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Trefoil's chores: test, peers, tidy, deny")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Run all checks and tests, as CI does
+    Test(test::Options),
+    /// Check lengths, crate arrows, words and dead files
+    Tidy,
+    /// Set up the servers and clients that tests and benchmarks compare with (target/peers)
+    Peers(peers::Options),
+    /// Check licenses and banned crates with cargo-deny
+    Deny,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().chore {
+        Chore::Test(options) => test::run(&options),
+        Chore::Tidy => tidy::run(),
+        Chore::Peers(options) => peers::run(&options),
+        Chore::Deny => test::deny(),
+    };
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
