@@ -48,7 +48,8 @@ pub enum Parsed {
     /// The frame has not arrived whole; nothing was consumed or appended.
     Incomplete {
         /// Bytes that the input must have at least before another call is useful. Inside an
-        /// argument this is the argument's end, so buffers can be sized by it.
+        /// argument this is the argument's end, so buffers can be sized by it; it is as much as
+        /// the client announced, within the limits, and it may never send it.
         want: usize,
     },
 }
