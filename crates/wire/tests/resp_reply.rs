@@ -54,6 +54,7 @@ fn types_that_resp3_added() {
     expect(":1\r\n", "#t\r\n", |r| r.boolean(true));
     expect(":0\r\n", "#f\r\n", |r| r.boolean(false));
     expect("$3\r\n1.5\r\n", ",1.5\r\n", |r| r.double(1.5));
+    expect("$18\r\n0.3333333333333333\r\n", ",0.3333333333333333\r\n", |r| r.double(1.0 / 3.0));
     expect("$4\r\n-inf\r\n", ",-inf\r\n", |r| r.double(f64::NEG_INFINITY));
     expect("$5\r\n12345\r\n", "(12345\r\n", |r| r.big_number("12345"));
     expect("$4\r\ntext\r\n", "=8\r\ntxt:text\r\n", |r| r.verbatim(*b"txt", b"text"));

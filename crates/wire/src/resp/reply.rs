@@ -60,7 +60,7 @@ pub struct Aggregate {
     own: u64,
 }
 
-/// Stands for the header of an [`Aggregate`]; long enough for counts of one digit.
+/// Stands for a header that is set later; long enough for numbers of one digit.
 const PLACEHOLDER: &[u8] = b"*0\r\n";
 
 /// Where a command writes its reply.
@@ -185,19 +185,19 @@ impl<'a> Reply<'a> {
 
     /// A floating point number, spelled by [`format_double`]. RESP2: a string.
     pub fn double(&mut self, value: f64) {
-        let mut text = Vec::new();
-        let out = match self.protocol {
-            Protocol::Resp2 => &mut text,
-            Protocol::Resp3 => {
-                self.buf.extend(b",");
-                &mut self.buf.bytes
-            }
-        };
-        format_double(value, out);
-        match self.protocol {
-            Protocol::Resp2 => self.bulk(&text),
-            Protocol::Resp3 => self.buf.extend(b"\r\n"),
+        if self.protocol == Protocol::Resp3 {
+            self.buf.extend(b",");
+            format_double(value, &mut self.buf.bytes);
+        } else {
+            let own = self.buf.own_end();
+            self.buf.extend(PLACEHOLDER);
+            let start = self.buf.bytes.len();
+            format_double(value, &mut self.buf.bytes);
+            // Never longer than 25 bytes, so its line is among the ready ones.
+            let line = &BULK_LINES[self.buf.bytes.len() - start];
+            self.buf.replace_header(own, PLACEHOLDER.len(), &line[..usize::from(line[7])]);
         }
+        self.buf.extend(b"\r\n");
     }
 
     /// True or false. RESP2: 1 or 0.
