@@ -143,6 +143,11 @@ pub struct BenchArgs {
     #[arg(long, value_enum, default_value_t = Arrival::Poisson, help_heading = "Load")]
     pub arrival: Arrival,
 
+    /// Open loop: watch the clock instead of sleeping, so that requests leave on time. Takes a whole
+    /// core for each thread; the server needs others.
+    #[arg(long, requires = "rate", help_heading = "Load")]
+    pub spin: bool,
+
     /// Open loop: the most requests that may wait for replies on one connection. When all connections
     /// are there, requests are sent late; their latency still counts from when they were due.
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Load")]

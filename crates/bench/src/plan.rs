@@ -66,6 +66,16 @@ pub(crate) struct OpenLoop {
     pub(crate) arrival: Arrival,
     /// Requests that may wait on one connection, at least the pipeline.
     pub(crate) outstanding_max: u32,
+    pub(crate) waiting: Waiting,
+}
+
+/// How an open loop passes the time until a request is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// Sleeps on a timer; the kernel may wake it tens of microseconds late.
+    Sleep,
+    /// Looks at the clock again and again.
+    Spin,
 }
 
 /// Everything a run needs to know.
@@ -188,7 +198,12 @@ fn open_loop(args: &BenchArgs) -> anyhow::Result<Option<OpenLoop>> {
         args.pipeline,
         args.outstanding
     );
-    Ok(Some(OpenLoop { rate, arrival: args.arrival, outstanding_max: args.outstanding }))
+    Ok(Some(OpenLoop {
+        rate,
+        arrival: args.arrival,
+        outstanding_max: args.outstanding,
+        waiting: if args.spin { Waiting::Spin } else { Waiting::Sleep },
+    }))
 }
 
 fn nanoseconds(flag: &str, seconds: f64) -> anyhow::Result<u64> {

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::args::Arrival;
 use crate::cpu::{spent_ns, tick_ns};
-use crate::plan::Plan;
+use crate::plan::{Plan, Waiting};
 use crate::run::Outcome;
 use crate::stats::Stats;
 
@@ -175,6 +176,8 @@ pub struct OpenLoopReport {
     pub rate: f64,
     /// `poisson` or `constant`.
     pub arrival: &'static str,
+    /// `sleep` or `spin`.
+    pub waiting: &'static str,
     /// The bound on requests under way per connection.
     pub outstanding_max: u32,
     /// How often all connections reached that bound.
@@ -238,7 +241,8 @@ impl Report {
 
     fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
-        if self.client.core_share_max > CLIENT_CPU_SHARE_HIGH {
+        let spins = self.open_loop.as_ref().is_some_and(|open| open.waiting == "spin");
+        if self.client.core_share_max > CLIENT_CPU_SHARE_HIGH && !spins {
             doubts.push(format!(
                 "a client thread used {:.0}% of its core: throughput and latency are the client's, quote only CPU per request, or add --threads on a machine with more cores",
                 self.client.core_share_max * 100.0
@@ -249,6 +253,13 @@ impl Report {
                 doubts.push(format!(
                     "{} requests were due and could not be sent in time: the server does not keep up with --rate, true latencies are higher",
                     open.unsent
+                ));
+            }
+            if open.send_lag_us.p50 * 3.0 > self.latency_us.p50 {
+                let advice = if spins { "add --threads" } else { "see --spin" };
+                doubts.push(format!(
+                    "requests were sent late by {:.0} us at the median, a large part of the latencies is the client's: {advice}",
+                    open.send_lag_us.p50
                 ));
             }
             if open.bound_hits > 0 {
@@ -340,8 +351,12 @@ fn open_loop(plan: &Plan, stats: &Stats) -> Option<OpenLoopReport> {
     Some(OpenLoopReport {
         rate: open.rate,
         arrival: match open.arrival {
-            crate::Arrival::Poisson => "poisson",
-            crate::Arrival::Constant => "constant",
+            Arrival::Poisson => "poisson",
+            Arrival::Constant => "constant",
+        },
+        waiting: match open.waiting {
+            Waiting::Sleep => "sleep",
+            Waiting::Spin => "spin",
         },
         outstanding_max: open.outstanding_max,
         bound_hits: stats.bound_hits,

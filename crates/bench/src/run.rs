@@ -162,6 +162,7 @@ fn worker<'a>(
             Pacing::Open(OpenPacing {
                 schedule: Schedule::new(open.arrival, gap_ns, first_ns, !seed),
                 outstanding_max: open.outstanding_max,
+                waiting: open.waiting,
             })
         }
     };

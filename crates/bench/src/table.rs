@@ -15,7 +15,7 @@ pub(crate) enum Style {
 /// The report as text that ends with a line end.
 pub(crate) fn render(report: &Report, style: Style) -> String {
     let mut rows = Rows { table: Table::new(), style };
-    rows.table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    rows.table.load_style(presets::UTF8_BORDERS_ONLY);
     if style == Style::Plain {
         rows.table.force_no_tty();
     } else {
@@ -190,7 +190,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

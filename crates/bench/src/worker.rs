@@ -14,6 +14,7 @@ use mio::{Events, Poll, Token};
 
 use crate::connection::{Connection, RunClock, Settling, WorkerFault};
 use crate::cpu::thread_cpu_ns;
+use crate::plan::Waiting;
 use crate::schedule::Schedule;
 use crate::stats::{Stats, Tally};
 use crate::wakeup::Wakeup;
@@ -68,6 +69,7 @@ pub(crate) struct OpenPacing {
     pub(crate) schedule: Schedule,
     /// At least the pipeline.
     pub(crate) outstanding_max: u32,
+    pub(crate) waiting: Waiting,
 }
 
 /// One thread's connections, workload and counts.
@@ -102,6 +104,17 @@ struct Turns<'a> {
     next_connection: usize,
     /// All connections are at their bound; counted once until one has room again.
     at_bound: bool,
+}
+
+/// What the schedule says at one moment.
+enum Due {
+    Now {
+        due_ns: u64,
+    },
+    /// Events are to be awaited for `patience` at most.
+    Later {
+        patience: Duration,
+    },
 }
 
 impl Worker<'_> {
@@ -260,7 +273,10 @@ impl<'a> Turns<'a> {
     /// Sends what is due; returns how long to sleep at most, having set the timer if need be.
     fn send_due(&mut self, now_ns: u64) -> Result<Duration, WorkerFault> {
         for _ in 0..BATCHES_PER_TURN {
-            let Some(due_ns) = self.due_ns(now_ns)? else { return Ok(LOOK_AROUND) };
+            let due_ns = match self.next_due(now_ns)? {
+                Due::Now { due_ns } => due_ns,
+                Due::Later { patience } => return Ok(patience),
+            };
             let Some(index) = self.connection_with_room() else {
                 self.stats.bound_hits += u64::from(!self.at_bound);
                 self.at_bound = true;
@@ -286,19 +302,25 @@ impl<'a> Turns<'a> {
         Ok(Duration::ZERO)
     }
 
-    /// When the next batch was due. None: not yet, the timer is set; or never.
-    fn due_ns(&mut self, now_ns: u64) -> io::Result<Option<u64>> {
-        let Pacing::Open(open) = &self.worker.pacing else { return Ok(None) };
+    /// Whether the next batch is due; if not, the loop will be woken when it is.
+    fn next_due(&mut self, now_ns: u64) -> io::Result<Due> {
+        let later = Due::Later { patience: LOOK_AROUND };
+        let Pacing::Open(open) = &self.worker.pacing else { return Ok(later) };
         let due_ns = open.schedule.next_ns();
         if due_ns <= now_ns {
-            return Ok(Some(due_ns));
+            return Ok(Due::Now { due_ns });
         }
         let window = &self.worker.window;
-        let is_last = window.budget == 0 || due_ns >= window.end_ns;
-        if let (Some(wakeup), false) = (&mut self.wakeup, is_last) {
+        if window.budget == 0 || due_ns >= window.end_ns {
+            return Ok(later);
+        }
+        if open.waiting == Waiting::Spin {
+            return Ok(Due::Later { patience: Duration::ZERO });
+        }
+        if let Some(wakeup) = &mut self.wakeup {
             wakeup.arm(now_ns, due_ns)?;
         }
-        Ok(None)
+        Ok(later)
     }
 
     /// Connections take turns; one at its bound is passed over.

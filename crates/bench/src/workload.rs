@@ -96,7 +96,8 @@ fn split(text: &str) -> Vec<String> {
 fn named(name: &str, weight: u16, entries: &mut Vec<(Vec<String>, u16)>) -> anyhow::Result<()> {
     match name {
         "mget" => {
-            entries.push((split(&format!("MGET{}", " __key__".repeat(KEYS_PER_MULTI))), weight))
+            let keys = " __key__".repeat(KEYS_PER_MULTI);
+            entries.push((split(&format!("MGET{keys}")), weight));
         }
         "mset" => {
             let pairs = " __key__ __value__".repeat(KEYS_PER_MULTI);

@@ -127,8 +127,9 @@ fn closed_loop_sends_exactly_the_requests_asked_for() {
 #[test]
 fn open_loop_sends_exactly_the_requests_asked_for() {
     let (port, ledger) = serve();
-    for arrival in ["poisson", "constant"] {
-        let words = format!("-c 3 -n 500 -P 2 --rate 100000 --arrival {arrival} --command ping");
+    for (arrival, spin) in [("poisson", ""), ("constant", "--spin")] {
+        let words =
+            format!("-c 3 -n 500 -P 2 --rate 100000 --arrival {arrival} {spin} --command ping");
         let report = bench(port, &words).expect("runs");
         assert_eq!(report.requests, 500);
         let open = report.open_loop.expect("a rate was given");
