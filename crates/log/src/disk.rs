@@ -11,8 +11,8 @@
 
 use std::io;
 
-/// A directory of files that one process owns.
-pub trait Disk: Send + Sync {
+/// A directory of files that one process owns. Clones are the same directory.
+pub trait Disk: Clone + Send + Sync {
     /// An open file.
     type File: DiskFile;
 

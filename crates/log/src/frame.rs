@@ -111,9 +111,19 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
 
+const MIX: u32 = 0x9e37_79b1;
+const UNMIX: u32 = 0x0e8b_2f51;
+
 /// An odd factor is a bijection modulo 2^32, so numbers closer than 2^32 never share a mix.
 fn segment_mix(segment: SegmentNo) -> u32 {
-    (segment.0 as u32).wrapping_mul(0x9e37_79b1)
+    (segment.0 as u32).wrapping_mul(MIX)
+}
+
+/// The lower 32 bits of the only segment number under which the checksum of `frame`, exactly one frame's
+/// bytes, holds.
+pub(crate) fn segment_of_checksum(frame: &[u8]) -> Option<u32> {
+    let (stored, covered) = frame.split_first_chunk::<CRC_BYTES>()?;
+    Some((u32::from_le_bytes(*stored) ^ crc32c(covered)).wrapping_mul(UNMIX))
 }
 
 /// A frame's decoded body.

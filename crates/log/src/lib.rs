@@ -6,24 +6,52 @@
 //!
 //! Invariants:
 //! * A frame is recovered whole or not at all, and frames form a prefix of what was written.
-//! * What was synced is recovered or its loss is refused loudly; it is never
+//! * What was synced is recovered or its loss is refused loudly ([`RecoverError::Damaged`]); it is never
 //!   cut as if it were a torn tail once a later frame says that it was synced.
 //! * LSNs per stream are dense; a gap is damage.
 //! * After a failed sync nothing is written any more.
 //! * A segment number is used once, so a recycled file's old frames never come back.
 
+mod aftermath;
 mod cursor;
 mod disk;
+mod error;
+mod fault_disk;
 mod frame;
+mod fs_disk;
 mod note;
 mod position;
+mod recover;
+mod repair;
 mod run;
+mod scan;
+mod segment;
+mod snapshot;
+mod verify;
+mod writer;
 
+pub use aftermath::{Torn, Verdict};
 pub use disk::{Disk, DiskFile, PartialWrite, read_full_at, write_all_at};
+pub use error::{Damage, Fault, Lost, RecoverError, ScanError, WriteError};
+pub use fault_disk::{FaultDisk, FaultFile, FaultPlan};
 pub use frame::{
     FRAME_BODY_MAX, FRAME_HEADER_BYTES, Frame, FrameBody, FrameHeader, FrameKind, Runs,
     checksum_holds,
 };
+pub use fs_disk::{DirError, FsDisk, FsFile};
 pub use note::{EpochCause, EpochEntry, Note};
 pub use position::{ClusterId, FrameSeq, Identity, Positions, SegmentNo, Stream};
+pub use recover::{LogEnd, Recovered, recover};
+pub use repair::{RepairReport, repair};
 pub use run::{RecordView, Run, RunBuilder, RunError, RunHeader, RunReader, put_record};
+pub use scan::{LogScan, Tally};
+pub use segment::{
+    HeaderError, LsnRange, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentInfo, parse_segment_name,
+    segment_name,
+};
+pub use snapshot::{
+    PieceHead, PieceRef, SnapshotEnd, SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotName,
+    SnapshotReader, SnapshotWriter, decode_piece, list_snapshots, newest_valid, remove_unfinished,
+};
+pub use verify::{VerifyReport, verify};
+pub use writer::{Allocate, Prepared, Retained, SyncDone, SyncTicket, Writer, WriterOptions};

@@ -1,0 +1,178 @@
+//! What lies behind the place where valid frames end, and what that makes of it: a torn tail or damage.
+//!
+//! A bad frame is damage if a later frame says that it had been synced; without such a witness it is a
+//! tail that never reached the disk as a whole. A frame whose checksum holds but whose content does not
+//! follow is always damage.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use trefoil_clock::Lsn;
+
+use crate::disk::{Disk, DiskFile, read_full_at};
+use crate::error::{Damage, Fault, Lost, ScanError};
+use crate::frame::{FRAME_HEADER_BYTES, FrameBody, FrameHeader};
+use crate::position::{FrameSeq, Positions, SegmentNo, Stream};
+use crate::scan::{SegmentFile, Stop, find_frames, find_number, read_header};
+use crate::segment::SEGMENT_HEADER_BYTES;
+
+/// A tail that was never synced as a whole, and is cut off.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Torn {
+    /// The segment's file.
+    pub file: String,
+    /// Where the good part ends, bytes.
+    pub offset: u64,
+    /// What is there.
+    pub fault: Fault,
+    /// The last frame that stays.
+    pub last_good: FrameSeq,
+    /// Bytes of frames that are cut off, as far as they can be told from unused space.
+    pub bytes_cut: u64,
+    /// Whole frames among them.
+    pub frames_cut: u64,
+}
+
+/// What stands at the end of the valid frames.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Nothing is there: the log simply ends.
+    End,
+    /// A frame that was being written; recovery cuts it.
+    Torn(Torn),
+    /// Something that had been synced; recovery refuses it.
+    Damaged(Box<Damage>),
+}
+
+/// What was found behind the stop.
+#[derive(Default)]
+struct Aftermath {
+    frames: u64,
+    bytes: u64,
+    synced: FrameSeq,
+    last_lsns: BTreeMap<Stream, Lsn>,
+}
+
+impl Aftermath {
+    fn witness(&mut self, header: &FrameHeader, body: &[u8]) {
+        self.frames += 1;
+        self.synced = self.synced.max(header.durable);
+        if let Some(FrameBody::Runs(runs)) = FrameBody::decode(header.kind, body) {
+            for run in runs.iter() {
+                let last = self.last_lsns.entry(run.header.stream()).or_default();
+                *last = run.header.last_lsn().max(*last);
+            }
+        }
+    }
+
+    fn lost(&self, positions: &Positions) -> Vec<Lost> {
+        let lost = |(stream, to): (&Stream, &Lsn)| {
+            let from = positions.get(*stream).next();
+            (*to >= from).then_some(Lost { stream: *stream, from, to: *to })
+        };
+        self.last_lsns.iter().filter_map(lost).collect()
+    }
+}
+
+/// Looks behind `stop` and judges.
+pub(crate) fn judge<D: Disk>(
+    disk: &D,
+    files: &[SegmentFile],
+    stop: &Stop,
+    positions: &Positions,
+) -> Result<Verdict, ScanError> {
+    let Some(at) = stop.file else { return Ok(Verdict::End) };
+    let mut after = Aftermath::default();
+    let mut before = number_before(disk, files, at)?;
+    let mut header_decayed = false;
+    for (index, file) in files.iter().enumerate().skip(at) {
+        let from = if index == at { stop.offset } else { 0 };
+        let Some((number, known_by)) = number_of(disk, file, before, stop.expected)? else {
+            continue;
+        };
+        search(disk, file, number, from, stop.expected, &mut after)?;
+        // The first frame shares a sector with the header: they reach the disk together, so a header that
+        // is bad in front of a frame that is good went bad later.
+        header_decayed |= index == at && known_by == SEGMENT_HEADER_BYTES as u64;
+        before = Some(number);
+    }
+    let file = files[at].name.clone();
+    let last_good = FrameSeq(stop.expected.0 - 1);
+    let inconsistent = matches!(stop.fault, Fault::Body | Fault::LsnGap { .. });
+    if inconsistent || header_decayed || after.synced >= stop.expected {
+        return Ok(Verdict::Damaged(Box::new(Damage {
+            file,
+            offset: stop.offset,
+            fault: stop.fault,
+            last_good,
+            synced: after.synced.max(last_good),
+            frames_behind: after.frames,
+            lost: after.lost(positions),
+        })));
+    }
+    let bytes_cut = after.bytes.max(started_bytes(disk, &files[at], stop)?);
+    if bytes_cut == 0 {
+        return Ok(Verdict::End);
+    }
+    let (offset, fault, frames_cut) = (stop.offset, stop.fault, after.frames);
+    Ok(Verdict::Torn(Torn { file, offset, fault, last_good, bytes_cut, frames_cut }))
+}
+
+fn search<D: Disk>(
+    disk: &D,
+    file: &SegmentFile,
+    number: SegmentNo,
+    from: u64,
+    expected: FrameSeq,
+    after: &mut Aftermath,
+) -> Result<(), ScanError> {
+    let read_error = |source| ScanError::read(&file.name, source);
+    let handle = disk.open(&file.name).map_err(read_error)?;
+    let end =
+        find_frames(handle, number, from, expected, |header, body| after.witness(header, body));
+    after.bytes += end.map_err(read_error)?.map_or(0, |end| end - from);
+    Ok(())
+}
+
+/// Bytes of the frame that was begun at the stop: its header is there, the rest is not or not whole.
+fn started_bytes<D: Disk>(disk: &D, file: &SegmentFile, stop: &Stop) -> Result<u64, ScanError> {
+    if !matches!(stop.fault, Fault::Length | Fault::Checksum) {
+        return Ok(0);
+    }
+    let read = || -> io::Result<u64> {
+        let handle = disk.open(&file.name)?;
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        read_full_at(&handle, &mut bytes, stop.offset)?;
+        let frame_bytes = FrameHeader::decode(&bytes).map_or(0, |header| header.frame_bytes());
+        Ok(frame_bytes.min(handle.size()?.saturating_sub(stop.offset)))
+    };
+    read().map_err(|source| ScanError::read(&file.name, source))
+}
+
+fn number_before<D: Disk>(
+    disk: &D,
+    files: &[SegmentFile],
+    at: usize,
+) -> Result<Option<SegmentNo>, ScanError> {
+    let Some(file) = at.checked_sub(1).and_then(|index| files.get(index)) else { return Ok(None) };
+    let header =
+        read_header(disk, &file.name).map_err(|source| ScanError::read(&file.name, source))?;
+    Ok(header.ok().map(|header| header.number))
+}
+
+/// A segment's number by its header or, if that is damaged, by the checksum of some frame; then also where
+/// that frame starts.
+fn number_of<D: Disk>(
+    disk: &D,
+    file: &SegmentFile,
+    before: Option<SegmentNo>,
+    expected: FrameSeq,
+) -> Result<Option<(SegmentNo, u64)>, ScanError> {
+    let read_error = |source| ScanError::read(&file.name, source);
+    if let Ok(header) = read_header(disk, &file.name).map_err(read_error)? {
+        return Ok(Some((header.number, 0)));
+    }
+    let lowest = before.unwrap_or_default().next();
+    let handle = disk.open(&file.name).map_err(read_error)?;
+    find_number(handle, lowest, expected).map_err(read_error)
+}
