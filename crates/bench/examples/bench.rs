@@ -1,5 +1,7 @@
 //! The load generator on its own: `cargo run --release -p trefoil-bench --example bench -- --help`.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 #[derive(Parser)]
@@ -9,6 +11,12 @@ struct Cli {
     bench: trefoil_bench::BenchArgs,
 }
 
-fn main() -> anyhow::Result<()> {
-    trefoil_bench::run(Cli::parse().bench)
+fn main() -> ExitCode {
+    match trefoil_bench::run(Cli::parse().bench) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("{fault:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

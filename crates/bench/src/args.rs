@@ -7,12 +7,13 @@ use std::str::FromStr;
 
 /// Measures throughput, latency and CPU per request of a server that speaks RESP.
 ///
-/// Without --rate the loop is closed: every connection sends a batch, waits for its replies and sends the
-/// next one. That finds the maximum throughput, but hides stalls: a server that stands still is not
-/// asked anything meanwhile.
+/// Without --rate the loop is closed: every connection sends a batch, waits for its
+/// replies and sends the next one. That finds the maximum throughput, but hides stalls:
+/// a server that stands still is not asked anything meanwhile.
 ///
-/// With --rate the loop is open: requests are due at times fixed in advance, and a latency counts
-/// from the moment its request was due. Use this to compare latencies: same rate for each server.
+/// With --rate the loop is open: requests are due at times fixed in advance, and a
+/// latency counts from the moment its request was due. Use this to compare latencies:
+/// the same rate for each server, and --spin if the machine has a core to spare.
 ///
 /// Examples:
 ///

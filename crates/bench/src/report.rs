@@ -32,7 +32,7 @@ pub struct Report {
     pub requests_per_second: f64,
     /// From sending, or in open loop from being due, to the reply.
     pub latency_us: Latency,
-    /// Null replies: misses of GET and MGET, empty pops.
+    /// Nulls in replies, at any depth: misses of GET and MGET, empty pops.
     pub misses: u64,
     /// Error replies.
     pub errors_total: u64,
@@ -255,7 +255,8 @@ impl Report {
                     open.unsent
                 ));
             }
-            if open.send_lag_us.p50 * 3.0 > self.latency_us.p50 {
+            let keeps_up = open.unsent == 0 && open.bound_hits == 0;
+            if keeps_up && open.send_lag_us.p50 * 3.0 > self.latency_us.p50 {
                 let advice = if spins { "add --threads" } else { "see --spin" };
                 doubts.push(format!(
                     "requests were sent late by {:.0} us at the median, a large part of the latencies is the client's: {advice}",

@@ -173,6 +173,19 @@ fn preload_writes_every_key_once_and_reads_then_hit() {
 }
 
 #[test]
+fn values_larger_than_a_socket_buffer_arrive_whole() {
+    let (port, ledger) = serve();
+    let words = "--value-size 4000000 --keys 3 --distribution sequential --command set -n 3 -c 1";
+    for mode in ["-P 3", "--rate 1e6"] {
+        let report = bench(port, &format!("{mode} {words}")).expect("runs");
+        assert_eq!((report.requests, report.errors_total), (3, 0));
+    }
+    let ledger = ledger.lock().expect("server is idle");
+    assert_eq!(ledger.values.len(), 3);
+    assert!(ledger.values.values().all(|value| value.len() == 4_000_000));
+}
+
+#[test]
 fn misses_are_counted_and_fail_a_run_that_expects_hits() {
     let (port, _) = serve();
     let report = bench(port, "--expect-hits --command get -n 100 -c 1").expect("runs");
