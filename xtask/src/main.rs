@@ -3,6 +3,7 @@
 //! This file only reads the command line; each command lives in the module of its name.
 //! No crate of ours is linked here, so that the checks run while the workspace does not build.
 
+mod bench;
 mod peers;
 mod terminal;
 mod test;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Trefoil's chores: test, peers, tidy, deny")]
+#[command(name = "cargo xtask", about = "Trefoil's chores: test, peers, tidy, deny, bench")]
 struct Cli {
     #[command(subcommand)]
     chore: Chore,
@@ -30,6 +31,8 @@ enum Chore {
     Peers(peers::Options),
     /// Check licenses and banned crates with cargo-deny
     Deny,
+    /// Compare with Valkey and kevy on this machine and rewrite docs/BENCHMARKS.md
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::run(),
         Chore::Peers(options) => peers::run(&options),
         Chore::Deny => test::deny(),
+        Chore::Bench(options) => bench::run(&options),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     eprintln!("error: {error:#}");

@@ -19,10 +19,10 @@ use tally::Tally;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Run only these steps
-    #[arg(long, value_enum, value_name = "STEP")]
+    #[arg(long, value_enum, value_name = "STEP", value_delimiter = ',')]
     only: Vec<Step>,
     /// Leave these steps out
-    #[arg(long, value_enum, value_name = "STEP", conflicts_with = "only")]
+    #[arg(long, value_enum, value_name = "STEP", value_delimiter = ',', conflicts_with = "only")]
     skip: Vec<Step>,
     /// Whom the client tests talk to: valkey shows whether a test itself is right
     #[arg(long, value_enum, default_value = "trefoil")]
