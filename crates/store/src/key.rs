@@ -16,6 +16,12 @@ const SLOTS_PER_STRIPE_BITS: u32 = 4;
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
     bytes: &'a [u8],
+    hash: KeyHash,
+}
+
+/// What is computed from a key's bytes, without them: kept while a batch is prefetched.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyHash {
     place: u64,
     slot: u16,
     tag: u8,
@@ -41,16 +47,31 @@ impl KeyHasher {
         let hash = rapidhash_v3_micro_inline::<true, false>(bytes, &self.secrets);
         let slot = slot_of(bytes);
         let tag = hash as u8;
-        Key {
-            bytes,
-            place: (u64::from(slot) << (64 - SLOTS_PER_STRIPE_BITS)) | (hash >> SLOTS_PER_STRIPE_BITS),
+        let hash = KeyHash {
+            place: (u64::from(slot) << (64 - SLOTS_PER_STRIPE_BITS))
+                | (hash >> SLOTS_PER_STRIPE_BITS),
             slot,
             tag: if tag == 0 { 1 } else { tag },
-        }
+        };
+        Key { bytes, hash }
     }
 }
 
 impl<'a> Key<'a> {
+    /// A key that was hashed before: `hash` is that of these bytes.
+    #[inline]
+    #[must_use]
+    pub fn hashed(bytes: &'a [u8], hash: KeyHash) -> Key<'a> {
+        Key { bytes, hash }
+    }
+
+    /// What was computed from the bytes.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self) -> KeyHash {
+        self.hash
+    }
+
     /// The bytes of the key.
     #[inline]
     #[must_use]
@@ -62,23 +83,41 @@ impl<'a> Key<'a> {
     #[inline]
     #[must_use]
     pub fn slot(&self) -> u16 {
-        self.slot
+        self.hash.slot
     }
 
     /// The stripe of the key, `0..STRIPES`.
     #[inline]
     #[must_use]
     pub fn stripe(&self) -> usize {
-        usize::from(self.slot >> SLOTS_PER_STRIPE_BITS)
+        usize::from(self.hash.slot >> SLOTS_PER_STRIPE_BITS)
     }
 
     /// The place within the stripe, see the type.
     #[inline]
     pub(crate) fn place(&self) -> u64 {
-        self.place
+        self.hash.place
     }
 
     /// Eight bits of hash that the index keeps beside the pointer. Never 0.
+    #[inline]
+    pub(crate) fn tag(&self) -> u8 {
+        self.hash.tag
+    }
+}
+
+impl KeyHash {
+    /// The stripe of the key, `0..STRIPES`.
+    #[inline]
+    pub(crate) fn stripe(&self) -> usize {
+        usize::from(self.slot >> SLOTS_PER_STRIPE_BITS)
+    }
+
+    #[inline]
+    pub(crate) fn place(&self) -> u64 {
+        self.place
+    }
+
     #[inline]
     pub(crate) fn tag(&self) -> u8 {
         self.tag
