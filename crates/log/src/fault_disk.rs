@@ -39,6 +39,7 @@ struct State {
     plan: FaultPlan,
     writes_done: u64,
     syncs_done: u64,
+    changes_done: u64,
 }
 
 /// The faults to come. All numbers count from the disk's first operation of that kind, starting at 1.
@@ -50,6 +51,9 @@ pub struct FaultPlan {
     pub fail_write: Option<u64>,
     /// The sync (of a file or of the directory) that fails with an I/O error.
     pub fail_sync: Option<u64>,
+    /// The change (write, sync, allocation, truncation, or change of a name) that is the last one to happen:
+    /// afterwards the power is off, and every change fails until [`FaultDisk::crash`].
+    pub power_off_after: Option<u64>,
     /// Every n-th write writes only half of its bytes.
     pub short_write_every: Option<u64>,
 }
@@ -102,6 +106,12 @@ impl FaultDisk {
     #[must_use]
     pub fn syncs_done(&self) -> u64 {
         self.lock().syncs_done
+    }
+
+    /// Changes of any kind so far, to aim [`FaultPlan::power_off_after`].
+    #[must_use]
+    pub fn changes_done(&self) -> u64 {
+        self.lock().changes_done
     }
 
     /// Bytes of all files together.
@@ -170,12 +180,23 @@ impl State {
         self.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn change(&mut self, change: NameChange) {
+    fn change_name(&mut self, change: NameChange) -> io::Result<()> {
+        self.count_change()?;
         change.apply(&mut self.names);
         self.pending.push(change);
+        Ok(())
+    }
+
+    fn count_change(&mut self) -> io::Result<()> {
+        if self.plan.power_off_after.is_some_and(|last| self.changes_done >= last) {
+            return Err(io::Error::other("the power is off"));
+        }
+        self.changes_done += 1;
+        Ok(())
     }
 
     fn count_sync(&mut self) -> io::Result<()> {
+        self.count_change()?;
         self.syncs_done += 1;
         if self.plan.fail_sync == Some(self.syncs_done) {
             return Err(io::Error::other("injected sync failure"));
@@ -185,6 +206,7 @@ impl State {
 
     /// How many of `wanted` bytes the next write may write.
     fn admit_write(&mut self, inode: usize, wanted: usize, offset: u64) -> io::Result<usize> {
+        self.count_change()?;
         self.writes_done += 1;
         if self.plan.fail_write == Some(self.writes_done) {
             return Err(io::Error::other("injected write failure"));
@@ -212,7 +234,7 @@ impl Disk for FaultDisk {
         }
         let inode = state.inodes.len();
         state.inodes.push(Inode::default());
-        state.change(NameChange::Create { name: name.to_owned(), inode });
+        state.change_name(NameChange::Create { name: name.to_owned(), inode })?;
         Ok(self.handle(inode))
     }
 
@@ -224,15 +246,13 @@ impl Disk for FaultDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.lock();
         state.find(from)?;
-        state.change(NameChange::Rename { from: from.to_owned(), to: to.to_owned() });
-        Ok(())
+        state.change_name(NameChange::Rename { from: from.to_owned(), to: to.to_owned() })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.lock();
         state.find(name)?;
-        state.change(NameChange::Remove { name: name.to_owned() });
-        Ok(())
+        state.change_name(NameChange::Remove { name: name.to_owned() })
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -286,12 +306,15 @@ impl DiskFile for FaultFile {
         if missing > state.free_bytes() {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        state.count_change()?;
         state.inodes[self.inode].grow(size as usize);
         Ok(())
     }
 
     fn truncate(&self, size: u64) -> io::Result<()> {
-        self.disk.lock().inodes[self.inode].truncate(size as usize);
+        let state = &mut *self.disk.lock();
+        state.count_change()?;
+        state.inodes[self.inode].truncate(size as usize);
         Ok(())
     }
 

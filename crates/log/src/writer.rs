@@ -103,8 +103,8 @@ pub struct Writer<D: Disk> {
     streams: StreamTable,
     /// Stamp for the next segment's header.
     last_hlc: Hlc,
-    /// Whether names have changed since the last sync of the directory.
-    dir_dirty: bool,
+    /// Whether the current segment's name may not be durable yet.
+    name_unsynced: bool,
     sync_running: bool,
     stopped: bool,
 }
@@ -118,7 +118,7 @@ impl<D: Disk> Writer<D> {
         options: WriterOptions,
     ) -> Result<Writer<D>, WriteError> {
         let next_segment = end.next_segment.max(SegmentNo(1));
-        let spares = SparePool::adopt(disk.clone(), &options, next_segment)?;
+        let spares = SparePool::clear(disk.clone(), next_segment)?;
         Ok(Writer {
             disk,
             identity,
@@ -133,7 +133,7 @@ impl<D: Disk> Writer<D> {
             durable: end.last_seq,
             streams: StreamTable::starting_at(&end.positions),
             last_hlc: end.last_hlc,
-            dir_dirty: false,
+            name_unsynced: false,
             sync_running: false,
             stopped: false,
         })
@@ -271,9 +271,7 @@ impl<D: Disk> Writer<D> {
     /// while there is nothing else to do, until it says [`Prepared::Ready`].
     pub fn prepare(&mut self) -> Result<Prepared, WriteError> {
         self.check_running()?;
-        let prepared = self.spares.prepare(&self.options)?;
-        self.dir_dirty |= prepared == Prepared::More;
-        Ok(prepared)
+        self.spares.prepare(&self.options)
     }
 
     fn check_running(&self) -> Result<(), WriteError> {

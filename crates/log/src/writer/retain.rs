@@ -37,10 +37,7 @@ impl<D: Disk> Writer<D> {
                 .retire(&name, &self.options)
                 .map_err(|source| WriteError::new(&name, 0, source))?;
             self.sealed.pop_front();
-            if let Err(source) = self.disk.sync_dir() {
-                self.stopped = true;
-                return Err(WriteError::SyncFailed { source });
-            }
+            self.sync_names()?;
             match spare {
                 Some(spare) => {
                     self.spares.add(spare);

@@ -21,13 +21,16 @@ pub(super) struct Current<F> {
 impl<D: Disk> Writer<D> {
     /// Starts a segment with room for a frame of `frame_bytes`.
     ///
-    /// The old segment need not be synced first: what is lost of it takes the new one's frames along, since
-    /// recovery keeps a prefix. The new name becomes durable with the next sync.
+    /// The old segment's bytes need not be synced first: what is lost of them takes the new one's frames
+    /// along, since recovery keeps a prefix. Its name has to be: a log that lacks its first segment does
+    /// not show it. The new name becomes durable with the next sync.
     pub(super) fn rotate(&mut self, frame_bytes: u64) -> Result<(), WriteError> {
         self.write()?;
+        if self.name_unsynced {
+            self.sync_names()?;
+        }
         let needed = SEGMENT_HEADER_BYTES as u64 + frame_bytes;
         let spare = self.spares.take(needed, &self.options)?;
-        self.dir_dirty = true;
         let first_seq = self.appended.next();
         let info = SegmentInfo::empty(spare.number, first_seq);
         if let Err(source) = self.disk.rename(&spare.name(), &info.name()) {
@@ -35,6 +38,7 @@ impl<D: Disk> Writer<D> {
             self.spares.put_back(spare);
             return Err(failed);
         }
+        self.name_unsynced = true;
         let header = SegmentHeader {
             identity: self.identity,
             number: spare.number,
@@ -52,6 +56,16 @@ impl<D: Disk> Writer<D> {
             }
             self.sealed.push_back(old.info);
         }
+        Ok(())
+    }
+
+    /// Makes all names durable now.
+    pub(super) fn sync_names(&mut self) -> Result<(), WriteError> {
+        if let Err(source) = self.disk.sync_dir() {
+            self.stopped = true;
+            return Err(WriteError::SyncFailed { source });
+        }
+        self.name_unsynced = false;
         Ok(())
     }
 }

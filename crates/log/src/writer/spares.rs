@@ -50,34 +50,21 @@ pub(super) struct SparePool<D: Disk> {
 }
 
 impl<D: Disk> SparePool<D> {
-    /// Takes over what an earlier life of this log left behind. Each file gets a fresh number: one whose
-    /// last rename was lost in a crash may hold frames under the number in its name.
-    pub(super) fn adopt(
-        disk: D,
-        options: &WriterOptions,
-        next_number: SegmentNo,
-    ) -> Result<SparePool<D>, WriteError> {
-        let mut pool = SparePool { disk, ready: VecDeque::new(), filling: None, next_number };
-        pool.adopt_files(options).map_err(|source| WriteError::new(".", 0, source))?;
-        Ok(pool)
-    }
-
-    fn adopt_files(&mut self, options: &WriterOptions) -> io::Result<()> {
-        let names = self.disk.list()?;
-        let spares: Vec<String> =
-            names.into_iter().filter(|name| parse_spare_name(name).is_some()).collect();
-        for name in &spares {
-            let file = self.disk.open(name)?;
-            let size = file.size()?;
-            if size == options.segment_bytes && self.ready.len() < options.recycled_max {
-                let number = self.allot();
-                self.disk.rename(name, &spare_name(number))?;
-                self.ready.push_back(Spare { number, file, size });
-            } else {
-                self.disk.remove(name)?;
-            }
+    /// An empty pool. What an earlier life of this log left behind is removed: a spare whose renaming to a
+    /// segment was lost in a crash holds that segment's header and frames, which were never confirmed and
+    /// must not come back when the file is named like that again.
+    pub(super) fn clear(disk: D, next_number: SegmentNo) -> Result<SparePool<D>, WriteError> {
+        let failed = |source| WriteError::new(".", 0, source);
+        let names = disk.list().map_err(failed)?;
+        let mut removed = 0;
+        for name in names.iter().filter(|name| parse_spare_name(name).is_some()) {
+            disk.remove(name).map_err(failed)?;
+            removed += 1;
         }
-        if spares.is_empty() { Ok(()) } else { self.disk.sync_dir() }
+        if removed > 0 {
+            disk.sync_dir().map_err(failed)?;
+        }
+        Ok(SparePool { disk, ready: VecDeque::new(), filling: None, next_number })
     }
 
     fn allot(&mut self) -> SegmentNo {

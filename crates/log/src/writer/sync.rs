@@ -15,6 +15,8 @@ pub struct SyncTicket<D: Disk> {
     /// Set if names have to be synced too.
     dir: Option<D>,
     up_to: FrameSeq,
+    /// The first frame of the segment that was current when the sync began.
+    named: Option<FrameSeq>,
 }
 
 /// The outcome of a [`SyncTicket`].
@@ -23,6 +25,8 @@ pub struct SyncTicket<D: Disk> {
 pub struct SyncDone {
     result: io::Result<()>,
     up_to: FrameSeq,
+    /// The first frame of the segment whose name was synced as well.
+    named: Option<FrameSeq>,
 }
 
 impl<D: Disk> SyncTicket<D> {
@@ -34,7 +38,7 @@ impl<D: Disk> SyncTicket<D> {
             }
             self.dir.as_ref().map_or(Ok(()), Disk::sync_dir)
         };
-        SyncDone { result: sync(), up_to: self.up_to }
+        SyncDone { result: sync(), up_to: self.up_to, named: self.named }
     }
 }
 
@@ -61,10 +65,10 @@ impl<D: Disk> Writer<D> {
         {
             files.push(Arc::clone(&current.file));
         }
-        let dir = std::mem::take(&mut self.dir_dirty).then(|| self.disk.clone());
+        let dir = self.name_unsynced.then(|| self.disk.clone());
         self.sync_running = true;
         self.streams.mark_syncing();
-        Ok(SyncTicket { files, dir, up_to: self.written })
+        Ok(SyncTicket { files, dir, up_to: self.written, named: self.current_first() })
     }
 
     /// Takes note of how a sync ended.
@@ -79,6 +83,14 @@ impl<D: Disk> Writer<D> {
         }
         self.durable = self.durable.max(done.up_to);
         self.streams.mark_durable();
+        // A segment that was begun while the sync ran has a name of its own to be synced.
+        if done.named == self.current_first() {
+            self.name_unsynced = false;
+        }
         Ok(())
+    }
+
+    fn current_first(&self) -> Option<FrameSeq> {
+        self.current.as_ref().map(|current| current.info.first_seq)
     }
 }
