@@ -260,7 +260,8 @@ impl<D: Disk> Writer<D> {
         self.sealed.iter().chain(self.current.as_ref().map(|current| &current.info))
     }
 
-    /// Bytes that can be appended without allocating: what to hand out as reservations.
+    /// Bytes that can be appended without allocating: what to hand out as reservations. A frame that does
+    /// not fit what is left of the current segment leaves that unused, so keep the largest frame in reserve.
     pub fn room(&self) -> u64 {
         let current =
             self.current.as_ref().map_or(0, |current| current.capacity - current.info.bytes);

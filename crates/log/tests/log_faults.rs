@@ -288,6 +288,15 @@ fn another_nodes_log_and_newer_formats_are_refused() {
     stranger.node.0 += 1;
     let refused = recover(&disk, stranger, &Positions::new(), |_| Ok(()));
     assert!(matches!(refused, Err(RecoverError::Scan(ScanError::Foreign { .. }))));
+    let name = &segments(&disk)[0];
+    let mut header = disk.contents(name).expect("there")[..SEGMENT_HEADER_BYTES].to_vec();
+    header[8] = 2;
+    let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &header[..68]) as u32;
+    header[68..].copy_from_slice(&crc.to_le_bytes());
+    write_all_at(&disk.open(name).expect("opened"), &header, 0).expect("written");
+    let refused = recover(&disk, identity(), &Positions::new(), |_| Ok(()));
+    assert!(matches!(refused, Err(RecoverError::Scan(ScanError::Version { version: 2, .. }))));
+    assert!(repair(&disk).is_err(), "a newer format is not damage");
 }
 
 #[test]

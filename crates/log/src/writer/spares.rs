@@ -12,7 +12,7 @@ use super::{Allocate, WriterOptions};
 use crate::disk::{Disk, DiskFile, write_all_at};
 use crate::error::WriteError;
 use crate::position::SegmentNo;
-use crate::segment::{parse_spare_name, spare_name};
+use crate::segment::{SEGMENT_HEADER_BYTES, parse_spare_name, spare_name};
 
 /// Zeros written per call of `prepare`.
 const SLICE_BYTES: u64 = 4 << 20;
@@ -74,7 +74,7 @@ impl<D: Disk> SparePool<D> {
     }
 
     pub(super) fn ready_bytes(&self) -> u64 {
-        self.ready.iter().map(|spare| spare.size).sum()
+        self.ready.iter().map(|spare| spare.size - SEGMENT_HEADER_BYTES as u64).sum()
     }
 
     /// Does a slice of the work of having one spare ready.
