@@ -133,8 +133,8 @@ pub(crate) fn unused_number<D: Disk>(disk: &D, files: &[SegmentFile]) -> io::Res
 
 /// Removes everything behind the stop and syncs everything before it.
 ///
-/// Later segments go first, the latest first, so that a crash between two steps leaves a log that is judged
-/// the same way.
+/// Later segments go first, the latest first, each for certain before the next, so that a crash between two
+/// steps leaves the beginning of the log and is judged the same way.
 fn settle<D: Disk>(
     disk: &D,
     files: &[SegmentFile],
@@ -146,7 +146,9 @@ fn settle<D: Disk>(
     let keep = if empty { at } else { at + 1 };
     for file in files[keep..].iter().rev() {
         disk.remove(&file.name).map_err(|source| cut_error(&file.name, source))?;
+        disk.sync_dir().map_err(|source| cut_error(".", source))?;
     }
+    // The names that stay may be as young as what the process wrote last.
     disk.sync_dir().map_err(|source| cut_error(".", source))?;
     if !empty {
         let name = &files[at].name;

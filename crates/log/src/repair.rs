@@ -70,7 +70,6 @@ impl<D: Disk> Cut<'_, D> {
         if !partial {
             self.move_whole(first).map_err(named(&first.name))?;
         }
-        self.disk.sync_dir().map_err(named("."))?;
         if partial {
             cut_file(self.disk, &first.name, offset).map_err(named(&first.name))?;
         }
@@ -105,6 +104,8 @@ impl<D: Disk> Cut<'_, D> {
         let archive = self.free_name(file, 0)?;
         let bytes = self.disk.open(&file.name)?.size()?;
         self.disk.rename(&file.name, &archive)?;
+        // For certain before an earlier segment goes: what remains has to be the beginning of the log.
+        self.disk.sync_dir()?;
         self.note(archive, bytes);
         Ok(())
     }

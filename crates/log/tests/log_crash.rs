@@ -206,3 +206,45 @@ fn a_crash_at_every_single_change_keeps_what_was_synced() {
         }
     }
 }
+
+fn short_life(steps: Vec<Step>, power_off_after: u64, recovery: u64, crash_seed: u64) -> Life {
+    Life {
+        steps,
+        power_off_after,
+        recovery_power_off_after: recovery,
+        short_write_every: None,
+        crash_seed,
+        zero_fill: false,
+    }
+}
+
+fn check_lives(lives: &[Life]) {
+    let disk = FaultDisk::new();
+    let mut model = Model::default();
+    for life in lives {
+        live_and_crash(&disk, &mut model, life);
+    }
+    let (records, recovered) = recover_after(&disk, Lsn::ZERO).expect("a crash is not damage");
+    model.check(&records, &recovered);
+}
+
+#[test]
+fn a_spare_whose_renaming_was_lost_does_not_bring_its_frames_back() {
+    let append = |bytes| Step::Append(1, bytes);
+    check_lives(&[
+        short_life(vec![append(0), Step::Prepare], 0, 0, 0),
+        short_life(vec![append(0), Step::Prepare, Step::Write], 7, 0, 14_365_792_316_809_798_898),
+        short_life(vec![append(1), Step::Prepare], 3, 0, 1_607_858_809_943_090_532),
+    ]);
+}
+
+#[test]
+fn removing_torn_segments_never_loses_the_first_before_the_last() {
+    let append = Step::Append;
+    let steps = vec![Step::Prepare, append(3, 122), append(2, 7095), append(1, 0), append(1, 3882)];
+    check_lives(&[
+        short_life(vec![append(1, 0)], 0, 0, 0),
+        short_life(steps, 19, 0, 5_349_020_101_829_771_106),
+        short_life(vec![append(1, 0)], 0, 3, 7_625_017_040_554_524_062),
+    ]);
+}
