@@ -1,0 +1,12 @@
+//! Commands about connections and the node, one file per theme.
+
+mod connection;
+
+use trefoil_commands::Command;
+
+use crate::handler::NodeHandler;
+
+/// Every command that works on the connection or the node.
+pub fn all() -> impl Iterator<Item = &'static Command<NodeHandler>> {
+    [connection::COMMANDS].into_iter().flatten()
+}

@@ -1,0 +1,15 @@
+//! One node: the keyspace, the log and the cores, composed.
+//!
+//! Dispatch, the exclusive gate, the reply gate's conditions, recovery and snapshots are here.
+//! Sockets, threads and files are the shell's (the server crate): it calls a [`worker::Worker`] with
+//! parsed commands and a [`log::LogDriver`] on the log thread.
+
+pub mod exclusive;
+pub mod families;
+pub mod handler;
+pub mod log;
+pub mod node;
+pub mod recovery;
+pub mod session;
+pub mod table;
+pub mod worker;

@@ -1,0 +1,216 @@
+//! What the log thread does: take, merge, write, sync, tell.
+//!
+//! The thread itself belongs to the shell; a simulation calls [`LogDriver::turn`] by itself.
+//!
+//! Invariants: progress is told only after the disk has it; a failed sync ends the node; a full
+//! disk loses nothing, the driver keeps what it could not write and tries again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trefoil_clock::{Epoch, Lsn, Origin, ShardId};
+use trefoil_log::{
+    Disk, Positions, Prepared, Run as LogRun, RunHeader, Stream, WriteError, Writer,
+};
+use trefoil_store::record::LogBatch;
+
+use super::merge::Merge;
+use super::queue::{Fsync, LogHealth, LogQueue, Taken};
+
+/// The shard of the keyspace `default`.
+pub const SHARD: ShardId = ShardId(0);
+
+/// How long the driver looks by itself before it sleeps until it is woken.
+const POLL: Duration = Duration::from_millis(1);
+const POLLS_BEFORE_SLEEP: u32 = 200;
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// Why the log thread ended otherwise than it was told to.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the log can't be written any more, so the node stops: {0}. Acknowledged writes up to LSN {1} are safe; start the node again once the disk is healthy"
+)]
+pub struct LogLost(#[source] pub WriteError, pub Lsn);
+
+/// What a turn came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turn {
+    /// There is more to come.
+    Continue,
+    /// Everything is written and the clean stop is marked.
+    Stopped,
+}
+
+/// See the module.
+pub struct LogDriver<D: Disk> {
+    queue: Arc<LogQueue>,
+    writer: Writer<D>,
+    merge: Merge,
+    epoch: Epoch,
+    /// Called when records became durable and somebody may wait for that.
+    on_durable: Box<dyn Fn() + Send>,
+    last_sync: Instant,
+    quiet_polls: u32,
+    failing: bool,
+    spare_ready: bool,
+}
+
+impl<D: Disk> LogDriver<D> {
+    /// A driver for a writer that stands where the queue begins.
+    pub fn new(
+        queue: Arc<LogQueue>,
+        writer: Writer<D>,
+        epoch: Epoch,
+        on_durable: Box<dyn Fn() + Send>,
+    ) -> LogDriver<D> {
+        let end = writer.appended(stream());
+        LogDriver {
+            merge: Merge::starting_after(end.max(queue.appended())),
+            queue,
+            writer,
+            epoch,
+            on_durable,
+            last_sync: Instant::now(),
+            quiet_polls: 0,
+            failing: false,
+            spare_ready: false,
+        }
+    }
+
+    /// One round: waits for records, writes them, syncs if it is time.
+    pub fn turn(&mut self) -> Result<Turn, LogLost> {
+        let taken = self.queue.take(self.patience());
+        let quiet = taken.batches.is_empty();
+        self.quiet_polls = if quiet { self.quiet_polls.saturating_add(1) } else { 0 };
+        let Taken { batches, mut sync_wanted, stop } = taken;
+        for batch in batches {
+            self.merge.add(batch);
+        }
+        match self.write() {
+            Ok(used) => {
+                self.queue.give_back(used.into_iter());
+                self.recovered();
+            }
+            Err(error) => return self.failed(error, stop),
+        }
+        let dirty = self.writer.durable_seq() < self.writer.written_seq();
+        sync_wanted |= match self.queue.fsync() {
+            Fsync::Always => dirty,
+            Fsync::Everysec => dirty && self.last_sync.elapsed() >= SYNC_EVERY,
+            Fsync::No => false,
+        };
+        if sync_wanted && dirty {
+            self.last_sync = Instant::now();
+            if let Err(error) = self.writer.sync() {
+                return self.failed(error, stop);
+            }
+        }
+        self.tell();
+        self.retain()?;
+        if stop && self.merge.is_empty() {
+            self.writer.clean_stop().map_err(|error| self.lost(error))?;
+            self.tell();
+            return Ok(Turn::Stopped);
+        }
+        self.prepare()?;
+        Ok(Turn::Continue)
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        let dirty = self.writer.durable_seq() < self.writer.written_seq();
+        if self.failing {
+            return Some(RETRY_AFTER);
+        }
+        match self.queue.fsync() {
+            Fsync::Always if self.spare_ready => None,
+            Fsync::Everysec if dirty && self.quiet_polls > POLLS_BEFORE_SLEEP => {
+                Some(SYNC_EVERY.saturating_sub(self.last_sync.elapsed()).max(POLL))
+            }
+            _ if self.quiet_polls > POLLS_BEFORE_SLEEP && self.spare_ready => None,
+            _ => Some(POLL),
+        }
+    }
+
+    /// Writes every run whose turn it is. Returns the batches that are used up.
+    fn write(&mut self) -> Result<Vec<LogBatch>, WriteError> {
+        let mut used = Vec::new();
+        while let Some((run, payload)) = self.merge.peek() {
+            let header = RunHeader {
+                shard: SHARD,
+                origin: Origin::LEADER,
+                epoch: self.epoch,
+                base_lsn: run.base.lsn,
+                base_hlc: run.base.hlc,
+                count: run.count,
+            };
+            self.writer.append_runs(&[LogRun { header, payload }])?;
+            used.extend(self.merge.done());
+        }
+        self.writer.write()?;
+        Ok(used)
+    }
+
+    fn tell(&mut self) {
+        let (appended, durable) = (self.writer.written(stream()), self.writer.durable(stream()));
+        let before = self.queue.durable();
+        self.queue.set_progress(appended, durable);
+        if durable > before {
+            (self.on_durable)();
+        }
+    }
+
+    /// Makes the next segment ready while there is time.
+    fn prepare(&mut self) -> Result<(), LogLost> {
+        match self.writer.prepare() {
+            Ok(prepared) => self.spare_ready = prepared == Prepared::Ready,
+            Err(WriteError::NoSpace { .. }) => self.spare_ready = true,
+            Err(error) => {
+                self.failed(error, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops segments whose records are all in a valid snapshot, if one became valid.
+    fn retain(&mut self) -> Result<(), LogLost> {
+        let Some(lsn) = self.queue.take_retain() else { return Ok(()) };
+        let mut needed_after = Positions::new();
+        needed_after.set(stream(), lsn);
+        if let Err(error) = self.writer.retain(&needed_after) {
+            self.failed(error, false)?;
+        }
+        Ok(())
+    }
+
+    fn recovered(&mut self) {
+        if self.failing {
+            self.failing = false;
+            self.queue.set_health(LogHealth::Writing);
+        }
+    }
+
+    /// A full or failing disk: refuse writes, keep what there is, try again. A lost sync: stop.
+    fn failed(&mut self, error: WriteError, stop: bool) -> Result<Turn, LogLost> {
+        let hopeless = matches!(error, WriteError::SyncFailed { .. } | WriteError::Stopped) || stop;
+        if hopeless {
+            return Err(self.lost(error));
+        }
+        if !self.failing {
+            eprintln!("trefoil: writes are refused until the log can be written again: {error}");
+        }
+        self.failing = true;
+        self.queue.set_health(LogHealth::Refusing);
+        Ok(Turn::Continue)
+    }
+
+    fn lost(&self, error: WriteError) -> LogLost {
+        LogLost(error, self.writer.durable(stream()))
+    }
+}
+
+/// The stream of the keyspace `default`.
+#[must_use]
+pub fn stream() -> Stream {
+    Stream::leader(SHARD)
+}

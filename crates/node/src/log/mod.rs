@@ -1,0 +1,8 @@
+//! From the workers' buffers to the log: a queue, a merge by LSN, and what the log thread does.
+
+mod driver;
+mod merge;
+mod queue;
+
+pub use driver::{LogDriver, LogLost, SHARD, Turn, stream};
+pub use queue::{Fsync, LogHealth, LogQueue};

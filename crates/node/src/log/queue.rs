@@ -1,0 +1,253 @@
+//! The queue between the workers and the log thread.
+//!
+//! Workers hand over a batch at the end of a turn, and get an emptied one back for the next. Under
+//! `fsync always` they wake the log thread; otherwise it looks by itself every millisecond while
+//! there is traffic, because a wake costs more than a write.
+//!
+//! Invariant: `bytes` is what is queued; a worker runs no writes while it is above `bytes_max`.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use trefoil_clock::Lsn;
+use trefoil_store::record::LogBatch;
+
+/// Bytes that may wait for the log thread before writes have to wait.
+const BYTES_MAX: usize = 64 << 20;
+
+/// Emptied batches kept for reuse, and the largest that is kept.
+const SPARES_MAX: usize = 16;
+const SPARE_CAPACITY_MAX: usize = 1 << 20;
+
+/// When the log is synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Fsync {
+    /// Before a write is acknowledged.
+    Always = 0,
+    /// Once a second.
+    Everysec = 1,
+    /// When the operating system likes.
+    No = 2,
+}
+
+impl Fsync {
+    /// The option's words.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Fsync::Always => "always",
+            Fsync::Everysec => "everysec",
+            Fsync::No => "no",
+        }
+    }
+
+    /// Reads the option's words.
+    #[must_use]
+    pub fn parse(word: &[u8]) -> Option<Fsync> {
+        [Fsync::Always, Fsync::Everysec, Fsync::No]
+            .into_iter()
+            .find(|fsync| word.eq_ignore_ascii_case(fsync.name().as_bytes()))
+    }
+}
+
+/// Whether the log takes records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum LogHealth {
+    /// It does.
+    Writing = 0,
+    /// The disk is full or fails: writes are refused until it recovers.
+    Refusing = 1,
+}
+
+/// See the module.
+pub struct LogQueue {
+    state: Mutex<State>,
+    filled: Condvar,
+    bytes: AtomicUsize,
+    asleep: AtomicBool,
+    fsync: AtomicU8,
+    health: AtomicU8,
+    appended: AtomicU64,
+    durable: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    batches: Vec<LogBatch>,
+    spares: Vec<LogBatch>,
+    sync_wanted: bool,
+    retain_after: Option<Lsn>,
+    stop: bool,
+}
+
+/// What the log thread takes at once.
+#[derive(Default, Debug)]
+pub struct Taken {
+    /// Batches in the order of their arrival.
+    pub batches: Vec<LogBatch>,
+    /// Somebody waits for a sync.
+    pub sync_wanted: bool,
+    /// The node stops; nothing comes after this.
+    pub stop: bool,
+}
+
+impl LogQueue {
+    /// An empty queue behind a log that ends at `end`.
+    #[must_use]
+    pub fn new(fsync: Fsync, end: Lsn) -> LogQueue {
+        LogQueue {
+            state: Mutex::default(),
+            filled: Condvar::new(),
+            bytes: AtomicUsize::new(0),
+            asleep: AtomicBool::new(false),
+            fsync: AtomicU8::new(fsync as u8),
+            health: AtomicU8::new(LogHealth::Writing as u8),
+            appended: AtomicU64::new(end.0),
+            durable: AtomicU64::new(end.0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The policy in force.
+    #[inline]
+    #[must_use]
+    pub fn fsync(&self) -> Fsync {
+        match self.fsync.load(Ordering::Relaxed) {
+            0 => Fsync::Always,
+            1 => Fsync::Everysec,
+            _ => Fsync::No,
+        }
+    }
+
+    /// Changes the policy. What was acknowledged under the old one is synced soon.
+    pub fn set_fsync(&self, fsync: Fsync) {
+        self.fsync.store(fsync as u8, Ordering::SeqCst);
+        self.want_sync();
+    }
+
+    /// Whether the log takes records.
+    #[must_use]
+    pub fn health(&self) -> LogHealth {
+        if self.health.load(Ordering::Relaxed) == 0 {
+            LogHealth::Writing
+        } else {
+            LogHealth::Refusing
+        }
+    }
+
+    /// Told by the log thread.
+    pub fn set_health(&self, health: LogHealth) {
+        self.health.store(health as u8, Ordering::Relaxed);
+    }
+
+    /// The last LSN that the operating system has.
+    #[must_use]
+    pub fn appended(&self) -> Lsn {
+        Lsn(self.appended.load(Ordering::Acquire))
+    }
+
+    /// The last LSN that survives power loss.
+    #[inline]
+    #[must_use]
+    pub fn durable(&self) -> Lsn {
+        Lsn(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Told by the log thread.
+    pub fn set_progress(&self, appended: Lsn, durable: Lsn) {
+        self.appended.store(appended.0, Ordering::Release);
+        self.durable.store(durable.0, Ordering::Release);
+    }
+
+    /// Whether writes have to wait for the log thread.
+    #[inline]
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > BYTES_MAX
+    }
+
+    /// Bytes that wait for the log thread.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Hands over a batch, and returns an emptied one.
+    pub fn push(&self, batch: LogBatch) -> LogBatch {
+        self.bytes.fetch_add(batch.bytes.len(), Ordering::Relaxed);
+        let spare = {
+            let mut state = self.lock();
+            state.batches.push(batch);
+            state.spares.pop()
+        };
+        if self.fsync() == Fsync::Always || self.asleep.load(Ordering::SeqCst) {
+            self.filled.notify_one();
+        }
+        spare.unwrap_or_default()
+    }
+
+    /// Asks for a sync of everything queued so far.
+    pub fn want_sync(&self) {
+        self.lock().sync_wanted = true;
+        self.filled.notify_one();
+    }
+
+    /// A snapshot covers everything up to this LSN: the log before it may go.
+    pub fn retain_after(&self, lsn: Lsn) {
+        self.lock().retain_after = Some(lsn);
+        self.filled.notify_one();
+    }
+
+    /// For the log thread: what [`LogQueue::retain_after`] was told last.
+    pub fn take_retain(&self) -> Option<Lsn> {
+        self.lock().retain_after.take()
+    }
+
+    /// Ends the log thread once it has written what is queued.
+    pub fn stop(&self) {
+        self.lock().stop = true;
+        self.filled.notify_one();
+    }
+
+    /// For the log thread: waits for something to do, at most `patience` (None: until it comes).
+    pub fn take(&self, patience: Option<Duration>) -> Taken {
+        let mut state = self.lock();
+        self.asleep.store(patience.is_none(), Ordering::SeqCst);
+        let idle = |state: &mut State| {
+            state.batches.is_empty()
+                && !state.sync_wanted
+                && !state.stop
+                && state.retain_after.is_none()
+        };
+        state = match patience {
+            None => self.filled.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
+            Some(patience) => {
+                let waited = self.filled.wait_timeout_while(state, patience, idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        self.asleep.store(false, Ordering::SeqCst);
+        let batches = std::mem::take(&mut state.batches);
+        let bytes: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        Taken { batches, sync_wanted: std::mem::take(&mut state.sync_wanted), stop: state.stop }
+    }
+
+    /// For the log thread: gives batches back to be filled again.
+    pub fn give_back(&self, batches: impl Iterator<Item = LogBatch>) {
+        let mut state = self.lock();
+        for mut batch in batches {
+            if state.spares.len() < SPARES_MAX && batch.bytes.capacity() <= SPARE_CAPACITY_MAX {
+                batch.bytes.clear();
+                batch.runs.clear();
+                state.spares.push(batch);
+            }
+        }
+    }
+}

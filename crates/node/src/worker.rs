@@ -1,0 +1,305 @@
+//! A worker: runs the commands of its connections, one after another.
+//!
+//! Sans-IO: a shell reads bytes, calls [`Worker::begin_turn`], [`Worker::prepare`] and
+//! [`Worker::run`] for each command, then [`Worker::end_turn`], then writes. Nothing here waits: a
+//! command that cannot run now says [`Flow::Retry`].
+//!
+//! Invariants: data is touched only between `begin_turn` and `end_turn`, inside the shared side of
+//! the exclusive gate or alone; what a turn wrote is handed to the log before any of its replies is
+//! sent.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crossbeam_epoch::Guard;
+use trefoil_clock::Lsn;
+use trefoil_commands::{Call, CommandError, DataHandler, Flags};
+use trefoil_store::index::BucketHint;
+use trefoil_store::record::LogBatch;
+use trefoil_store::txn::{Outcome, StripeId, Txn, Writer};
+use trefoil_store::{Key, KeyHash};
+use trefoil_wire::Args;
+use trefoil_wire::resp::{Reply, ReplyBuf};
+
+use crate::handler::{Flow, NodeCall};
+use crate::log::{Fsync, LogHealth};
+use crate::node::Node;
+use crate::session::Session;
+use crate::table::{Entry, Locking, Run, TABLE};
+
+/// See the module.
+pub struct Worker {
+    /// What it shares with the others.
+    pub node: Arc<Node>,
+    /// Its number.
+    pub index: usize,
+    /// Its counters, its clock and its part of the log.
+    pub writer: Writer,
+    /// Calls of each command, by [`Entry::id`].
+    pub calls: Vec<u64>,
+    /// Replies of this turn wait for the log.
+    pub gated: bool,
+    /// Within the shared side of the exclusive gate.
+    inside: bool,
+    /// Others were kept out by this worker's being alone, and are to be woken.
+    wake_others: bool,
+    stripes: Vec<StripeId>,
+    spare: LogBatch,
+}
+
+/// What is known of a command before its turn comes.
+#[derive(Clone, Copy, Default)]
+pub struct Prepared {
+    entry: Option<&'static Entry>,
+    hash: Option<KeyHash>,
+    bucket: Option<BucketHint>,
+}
+
+/// What running a command came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ran {
+    /// What the connection does next.
+    pub flow: Flow,
+    /// The reply may leave once this is durable; asked for only while [`Worker::gated`].
+    pub depends_on: Lsn,
+}
+
+/// Which other workers are to be woken after a turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wake {
+    /// Nobody waits.
+    None,
+    /// One waits to be alone.
+    One(usize),
+    /// They were kept out, and may come in again.
+    All,
+}
+
+impl Ran {
+    const fn independent(flow: Flow) -> Ran {
+        Ran { flow, depends_on: Lsn::ZERO }
+    }
+}
+
+impl Worker {
+    /// A worker; `seed` is for sampling.
+    #[must_use]
+    pub fn new(node: Arc<Node>, index: usize, seed: u32) -> Worker {
+        Worker {
+            node,
+            index,
+            writer: Writer::new(index, seed),
+            calls: vec![0; TABLE.len()],
+            gated: false,
+            inside: false,
+            wake_others: false,
+            stripes: Vec::new(),
+            spare: LogBatch::default(),
+        }
+    }
+
+    /// Begins a batch of commands at this time, Unix milliseconds.
+    pub fn begin_turn(&mut self, now_ms: u64) {
+        self.writer.now_ms = now_ms;
+        self.gated = self.node.log.fsync() == Fsync::Always;
+        self.inside = self.node.exclusive.enter(self.index);
+    }
+
+    /// Ends it: what was written goes to the log. Says which workers are to be woken.
+    pub fn end_turn(&mut self) -> Wake {
+        self.publish();
+        let claimant = if self.inside { self.node.exclusive.leave(self.index) } else { None };
+        self.inside = false;
+        if std::mem::take(&mut self.wake_others) {
+            return Wake::All;
+        }
+        match claimant {
+            Some(claimant) if claimant != self.index => Wake::One(claimant),
+            _ => Wake::None,
+        }
+    }
+
+    fn publish(&mut self) {
+        if !self.writer.log.is_empty() {
+            let spare = self.node.log.push(self.writer.log.take(std::mem::take(&mut self.spare)));
+            self.spare = spare;
+        }
+    }
+
+    /// Looks a command up and starts to bring its key's bucket into the cache.
+    #[inline]
+    pub fn prepare(&self, session: &Session, args: Args<'_>, pinned: &Guard) -> Prepared {
+        let Some(entry) = TABLE.find(args.name()) else { return Prepared::default() };
+        let mut prepared = Prepared { entry: Some(entry), hash: None, bucket: None };
+        if let Run::Data(_, Locking::Single) = entry.run
+            && args.len() > 1
+        {
+            let hash = self.node.keyspace.key(args.get(1)).hash();
+            prepared.hash = Some(hash);
+            prepared.bucket = self.node.keyspace.prefetch_bucket(session.db, hash, pinned);
+        }
+        prepared
+    }
+
+    /// Starts to bring the key's entry into the cache, once the bucket is there.
+    #[inline]
+    pub fn prefetch(&self, prepared: &Prepared, pinned: &Guard) {
+        if let (Some(bucket), Some(hash)) = (prepared.bucket, prepared.hash) {
+            self.node.keyspace.prefetch_entry(bucket, hash, pinned);
+        }
+    }
+
+    /// Runs a command.
+    #[inline]
+    pub fn run(
+        &mut self,
+        session: &mut Session,
+        args: Args<'_>,
+        prepared: &Prepared,
+        out: &mut ReplyBuf,
+    ) -> Ran {
+        let Some(entry) = prepared.entry else {
+            return self.refuse(session, &unknown_command(args), out);
+        };
+        if !entry.spec.takes(args.len()) {
+            return self.refuse(session, &wrong_arity(&entry.full_name), out);
+        }
+        match entry.run {
+            Run::Data(handler, locking) => {
+                if !self.inside {
+                    return Ran::independent(Flow::Retry);
+                }
+                if entry.spec.flags.has(Flags::WRITE) {
+                    if self.node.log.is_behind() {
+                        return Ran::independent(Flow::Retry);
+                    }
+                    if self.node.log.health() != LogHealth::Writing {
+                        return self.refuse(session, MISCONF, out);
+                    }
+                }
+                self.calls[usize::from(entry.id)] += 1;
+                self.run_data(session, args, (entry, handler, locking), prepared.hash, out)
+            }
+            Run::Node(handler) => {
+                self.calls[usize::from(entry.id)] += 1;
+                let start = out.position();
+                let mut call = NodeCall { worker: self, session, args, out };
+                match handler(&mut call) {
+                    Ok(flow) => Ran::independent(flow),
+                    Err(error) => {
+                        out.truncate_to(start);
+                        self.refuse(session, &error.text(), out)
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn run_data(
+        &mut self,
+        session: &Session,
+        args: Args<'_>,
+        (entry, handler, locking): (&Entry, DataHandler, Locking),
+        hash: Option<KeyHash>,
+        out: &mut ReplyBuf,
+    ) -> Ran {
+        let node = &*self.node;
+        let keyspace = &node.keyspace;
+        let first_key = hash.map(|hash| Key::hashed(args.get(1), hash));
+        let mut txn = match (locking, first_key) {
+            (Locking::Single, Some(key)) => {
+                Txn::single(keyspace, &mut self.writer, session.db, &key)
+            }
+            (Locking::Exclusive, _) => {
+                if !alone(node, self.index, &mut self.inside) {
+                    return Ran::independent(Flow::Retry);
+                }
+                Txn::exclusive(keyspace, &mut self.writer, session.db)
+            }
+            _ => {
+                self.stripes.clear();
+                for at in entry.key_indexes(args.len()) {
+                    let key = keyspace.key(args.get(at));
+                    self.stripes.push(StripeId::of(keyspace, session.db, &key));
+                }
+                Txn::several(keyspace, &mut self.writer, session.db, &mut self.stripes)
+            }
+        };
+        let start = out.position();
+        let string_len_max = node.string_len_max;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let reply = Reply::new(out, session.protocol);
+            let (db, txn) = (session.db, &mut txn);
+            handler(&mut Call { args, txn, out: reply, db, string_len_max, first_key })
+        }));
+        let Outcome { depends_on, .. } = txn.commit();
+        if locking == Locking::Exclusive {
+            self.leave_alone();
+        }
+        match result {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => write_error(session, &error, start, out),
+            Err(_) => {
+                let error = CommandError::Other(
+                    "ERR the command failed inside the server; what it had done by then is logged",
+                );
+                write_error(session, &error, start, out);
+            }
+        }
+        Ran { flow: Flow::Continue, depends_on }
+    }
+
+    /// Gives the gate back and goes on as one of many.
+    fn leave_alone(&mut self) {
+        self.publish();
+        self.wake_others = self.node.exclusive.release(self.index) || self.wake_others;
+        self.inside = self.node.exclusive.enter(self.index);
+    }
+
+    fn refuse(&mut self, session: &Session, text: &str, out: &mut ReplyBuf) -> Ran {
+        Reply::new(out, session.protocol).error(text);
+        Ran::independent(Flow::Continue)
+    }
+}
+
+/// Leaves the shared side and tries to be alone. If that fails the shared side is left all the same:
+/// the others can only leave if this worker does not run batches meanwhile.
+fn alone(node: &Node, worker: usize, inside: &mut bool) -> bool {
+    if *inside {
+        let _claimant = node.exclusive.leave(worker);
+        *inside = false;
+    }
+    node.exclusive.try_alone(worker)
+}
+
+const MISCONF: &str = "MISCONF Errors writing to the log: the disk is full or fails. Writes are \
+                       refused until it can be written again, reads are served";
+
+#[cold]
+fn write_error(session: &Session, error: &CommandError, start: u64, out: &mut ReplyBuf) {
+    out.truncate_to(start);
+    Reply::new(out, session.protocol).error(&error.text());
+}
+
+#[cold]
+fn wrong_arity(name: &str) -> String {
+    format!("ERR wrong number of arguments for '{name}' command")
+}
+
+/// Redis's words, with at most 128 bytes of name and of arguments.
+#[cold]
+fn unknown_command(args: Args<'_>) -> String {
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(128)]).into_owned();
+    let mut text =
+        format!("ERR unknown command '{}', with args beginning with: ", shown(args.name()));
+    let names = text.len();
+    for arg in args.skip(1).iter() {
+        if text.len() - names >= 128 {
+            break;
+        }
+        let left = 128 - (text.len() - names);
+        text.push_str(&format!("'{}' ", String::from_utf8_lossy(&arg[..arg.len().min(left)])));
+    }
+    text
+}

@@ -1,0 +1,87 @@
+//! How other threads reach a worker's loop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mio::Waker;
+use mio::net::TcpStream;
+
+/// What a loop is told.
+pub(crate) enum Message {
+    /// A new connection is yours.
+    Accepted(TcpStream),
+    /// Stop.
+    Stop,
+}
+
+/// The mailbox of one loop.
+pub(crate) struct Mailbox {
+    messages: Mutex<Vec<Message>>,
+    waker: Waker,
+    /// Replies wait until more of the log is durable.
+    expects_durable: AtomicBool,
+}
+
+impl Mailbox {
+    pub(crate) fn new(waker: Waker) -> Mailbox {
+        Mailbox { messages: Mutex::default(), waker, expects_durable: AtomicBool::new(false) }
+    }
+
+    /// Puts a message in and wakes the loop.
+    pub(crate) fn send(&self, message: Message) {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        self.wake();
+    }
+
+    /// Makes the loop take a turn.
+    pub(crate) fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            // A loop that can't be woken would hang its clients: better to be restarted.
+            panic!("a worker's loop can't be woken: {error}");
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<Message> {
+        std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn expect_durable(&self) {
+        self.expects_durable.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The mailboxes of all loops.
+pub(crate) struct Mailboxes(Vec<Arc<Mailbox>>);
+
+impl Mailboxes {
+    pub(crate) fn new(mailboxes: Vec<Arc<Mailbox>>) -> Mailboxes {
+        Mailboxes(mailboxes)
+    }
+
+    pub(crate) fn of(&self, worker: usize) -> &Arc<Mailbox> {
+        &self.0[worker]
+    }
+
+    pub(crate) fn wake_all_but(&self, worker: usize) {
+        for (index, mailbox) in self.0.iter().enumerate() {
+            if index != worker {
+                mailbox.wake();
+            }
+        }
+    }
+
+    /// More of the log is durable: wakes the loops that wait for it.
+    pub(crate) fn on_durable(&self) {
+        for mailbox in &self.0 {
+            if mailbox.expects_durable.swap(false, Ordering::SeqCst) {
+                mailbox.wake();
+            }
+        }
+    }
+
+    pub(crate) fn stop_all(&self) {
+        for mailbox in &self.0 {
+            mailbox.send(Message::Stop);
+        }
+    }
+}

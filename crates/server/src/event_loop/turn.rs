@@ -1,0 +1,315 @@
+//! The phases of a turn up to running: read, parse, prefetch, run.
+
+use std::io::{ErrorKind, Read};
+
+use crossbeam_epoch as epoch;
+use rustix::buffer::spare_capacity;
+use slab::Slab;
+use trefoil_node::handler::Flow;
+use trefoil_node::worker::{Prepared, Worker};
+use trefoil_wire::resp::{Limits, Parsed, Parser, Reply};
+use trefoil_wire::{Args, Span};
+
+use super::connection::Connection;
+
+/// Bytes read before they are run, about: enough to fill a pipeline, not the cache.
+const SCRATCH_BYTES: usize = 128 << 10;
+/// Bytes read from one connection at once.
+const READ_BYTES: usize = 32 << 10;
+/// Commands whose keys are brought into the cache together.
+const PREFETCH: usize = 32;
+/// A frame that is not complete gets at most this much room ahead of its bytes.
+const ROOM_MAX: usize = 1 << 20;
+
+/// Buffers of a turn, reused.
+#[derive(Default)]
+pub(super) struct Turn {
+    scratch: Vec<u8>,
+    used: usize,
+    sources: Vec<Source>,
+    commands: Vec<Command>,
+    spans: Vec<Span>,
+    lines: Vec<Vec<u8>>,
+    limits: Limits,
+}
+
+/// Bytes of one connection that are being run.
+struct Source {
+    connection: usize,
+    /// Where they are: in the scratch buffer from here, or (None) in the connection's input.
+    scratch: Option<usize>,
+    /// How many there are, and how many were used.
+    len: usize,
+    consumed: usize,
+}
+
+struct Command {
+    source: u32,
+    /// Offset of the frame in its source.
+    frame: u32,
+    /// Arguments: a range of `spans`.
+    spans: (u32, u32),
+    /// The argument bytes are in this element of `lines`, not in the source.
+    line: Option<u32>,
+}
+
+/// Where connections are put after a command.
+pub(super) struct Lists<'a> {
+    pub(super) flush: &'a mut Vec<usize>,
+    pub(super) parked: &'a mut Vec<usize>,
+    pub(super) waiting: &'a mut Vec<usize>,
+}
+
+impl Lists<'_> {
+    fn flush(&mut self, key: usize, connection: &mut Connection) {
+        if !connection.in_flush_list {
+            connection.in_flush_list = true;
+            self.flush.push(key);
+        }
+    }
+}
+
+impl Turn {
+    /// Reads from connections until the scratch buffer is used up; returns how many it took. Those
+    /// that may have more are put into `again`.
+    pub(super) fn read(
+        &mut self,
+        connections: &mut Slab<Connection>,
+        ready: &[usize],
+        again: &mut Vec<usize>,
+    ) -> usize {
+        self.scratch.resize(SCRATCH_BYTES + READ_BYTES, 0);
+        let mut taken = 0;
+        for &key in ready {
+            if self.used >= SCRATCH_BYTES {
+                break;
+            }
+            taken += 1;
+            let Some(connection) = connections.get_mut(key) else { continue };
+            connection.in_ready_list = false;
+            if connection.parked || connection.closing {
+                continue;
+            }
+            if self.read_one(key, connection) {
+                again.push(key);
+            }
+        }
+        taken
+    }
+
+    /// Reads once from a connection. Whether there may be more.
+    fn read_one(&mut self, key: usize, connection: &mut Connection) -> bool {
+        if !connection.input.is_empty() {
+            return self.read_more(key, connection);
+        }
+        let room = &mut self.scratch[self.used..self.used + READ_BYTES];
+        match connection.stream.read(room) {
+            Ok(0) => hang_up(connection),
+            Ok(len) => {
+                let start = self.used;
+                self.used += len;
+                self.parse(key, connection, Some(start), len);
+                return len == READ_BYTES;
+            }
+            Err(error) => return on_read_error(connection, &error),
+        }
+        false
+    }
+
+    /// Reads the rest of a frame that has begun.
+    fn read_more(&mut self, key: usize, connection: &mut Connection) -> bool {
+        let input = &mut connection.input;
+        if input.capacity() - input.len() < READ_BYTES / 2 {
+            input.reserve(READ_BYTES.max(input.len().min(ROOM_MAX)));
+        }
+        let room = input.capacity() - input.len();
+        match rustix::io::read(&connection.stream, spare_capacity(input)) {
+            Ok(0) => hang_up(connection),
+            Ok(len) => {
+                let total = connection.input.len();
+                self.parse(key, connection, None, total);
+                return len == room;
+            }
+            Err(error) => return on_read_error(connection, &error.into()),
+        }
+        false
+    }
+
+    /// Parses what a connection kept because a command could not run.
+    pub(super) fn parse_again(&mut self, key: usize, connection: &mut Connection) {
+        let len = connection.input.len();
+        self.parse(key, connection, None, len);
+    }
+
+    fn parse(
+        &mut self,
+        key: usize,
+        connection: &mut Connection,
+        scratch: Option<usize>,
+        len: usize,
+    ) {
+        let source = self.sources.len() as u32;
+        let bytes = match scratch {
+            Some(start) => &self.scratch[start..start + len],
+            None => &connection.input[..len],
+        };
+        let mut at = 0;
+        while at < len {
+            let first = self.spans.len() as u32;
+            let parsed = connection.parser.parse(&bytes[at..], &self.limits, &mut self.spans);
+            let (consumed, line) = match parsed {
+                Ok(Parsed::Command { consumed }) => (consumed, None),
+                Ok(Parsed::Inline { consumed, line }) => {
+                    self.lines.push(line);
+                    (consumed, Some(self.lines.len() as u32 - 1))
+                }
+                Ok(Parsed::Empty { consumed }) => {
+                    at += consumed;
+                    continue;
+                }
+                Ok(Parsed::Incomplete { .. }) => break,
+                Err(error) => {
+                    connection.session.protocol_error = Some(error);
+                    break;
+                }
+            };
+            let spans = (first, self.spans.len() as u32);
+            self.commands.push(Command { source, frame: at as u32, spans, line });
+            at += consumed;
+        }
+        self.sources.push(Source { connection: key, scratch, len, consumed: at });
+    }
+
+    /// Runs what was parsed.
+    pub(super) fn run(
+        &mut self,
+        worker: &mut Worker,
+        connections: &mut Slab<Connection>,
+        mut lists: Lists<'_>,
+    ) {
+        let mut prepared = [Prepared::default(); PREFETCH];
+        let mut start = 0;
+        while start < self.commands.len() {
+            let end = self.commands.len().min(start + PREFETCH);
+            self.prefetch(worker, connections, start..end, &mut prepared);
+            for (command, prepared) in self.commands[start..end].iter().zip(&prepared) {
+                let source = &mut self.sources[command.source as usize];
+                let Some(connection) = connections.get_mut(source.connection) else { continue };
+                if connection.parked || connection.closing {
+                    continue;
+                }
+                let bytes =
+                    bytes_of(command, source, &self.scratch, &self.lines, &connection.input);
+                let args = args_of(command, bytes, &self.spans);
+                let position = connection.out.position();
+                let ran = worker.run(&mut connection.session, args, prepared, &mut connection.out);
+                match ran.flow {
+                    Flow::Continue => {}
+                    Flow::Close => connection.closing = true,
+                    Flow::Retry => {
+                        connection.parked = true;
+                        connection.parser = Parser::new();
+                        source.consumed = command.frame as usize;
+                        lists.parked.push(source.connection);
+                    }
+                }
+                if worker.gated && connection.out.position() > position {
+                    if !connection.is_waiting() {
+                        lists.waiting.push(source.connection);
+                    }
+                    connection.wait_for(position, ran.depends_on);
+                }
+            }
+            start = end;
+        }
+        self.finish(connections, &mut lists);
+    }
+
+    /// Looks a few commands up and brings what they will touch into the cache.
+    fn prefetch(
+        &self,
+        worker: &Worker,
+        connections: &Slab<Connection>,
+        range: std::ops::Range<usize>,
+        prepared: &mut [Prepared; PREFETCH],
+    ) {
+        let pinned = epoch::pin();
+        for (command, prepared) in self.commands[range.clone()].iter().zip(&mut *prepared) {
+            let source = &self.sources[command.source as usize];
+            let Some(connection) = connections.get(source.connection) else { continue };
+            let bytes = bytes_of(command, source, &self.scratch, &self.lines, &connection.input);
+            let args = args_of(command, bytes, &self.spans);
+            *prepared = worker.prepare(&connection.session, args, &pinned);
+        }
+        for prepared in &prepared[..range.len()] {
+            worker.prefetch(prepared, &pinned);
+        }
+    }
+
+    /// Keeps what is left of each source, and lists the connections that have something to say.
+    fn finish(&mut self, connections: &mut Slab<Connection>, lists: &mut Lists<'_>) {
+        for source in self.sources.drain(..) {
+            let Some(connection) = connections.get_mut(source.connection) else { continue };
+            match source.scratch {
+                Some(start) if source.consumed < source.len => {
+                    let rest = &self.scratch[start + source.consumed..start + source.len];
+                    connection.input.extend_from_slice(rest);
+                }
+                Some(_) => {}
+                None if source.consumed == connection.input.len() => connection.input = Vec::new(),
+                None => {
+                    connection.input.drain(..source.consumed);
+                }
+            }
+            if let Some(error) = connection.session.protocol_error
+                && !connection.parked
+            {
+                let text = format!("ERR {error}");
+                Reply::new(&mut connection.out, connection.session.protocol).error(&text);
+                connection.closing = true;
+            }
+            if !connection.out.is_empty() || connection.closing {
+                lists.flush(source.connection, connection);
+            }
+        }
+        self.commands.clear();
+        self.spans.clear();
+        self.lines.clear();
+        self.used = 0;
+    }
+}
+
+fn bytes_of<'a>(
+    command: &Command,
+    source: &Source,
+    scratch: &'a [u8],
+    lines: &'a [Vec<u8>],
+    input: &'a [u8],
+) -> &'a [u8] {
+    match (command.line, source.scratch) {
+        (Some(line), _) => &lines[line as usize],
+        (None, Some(start)) => &scratch[start + command.frame as usize..],
+        (None, None) => &input[command.frame as usize..],
+    }
+}
+
+fn args_of<'a>(command: &Command, bytes: &'a [u8], spans: &'a [Span]) -> Args<'a> {
+    Args::new(bytes, &spans[command.spans.0 as usize..command.spans.1 as usize])
+}
+
+/// The peer closed its end: what it still gets is sent, then we close ours.
+fn hang_up(connection: &mut Connection) {
+    connection.closing = true;
+}
+
+/// Whether the read is to be tried again.
+fn on_read_error(connection: &mut Connection, error: &std::io::Error) -> bool {
+    match error.kind() {
+        ErrorKind::WouldBlock => false,
+        ErrorKind::Interrupted => true,
+        _ => {
+            hang_up(connection);
+            false
+        }
+    }
+}

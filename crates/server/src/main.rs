@@ -1,0 +1,28 @@
+//! The binary `trefoil`: a node, and the tools around it.
+
+mod event_loop;
+mod identity;
+mod options;
+mod serve;
+
+use clap::Parser as _;
+use options::{Command, CommandLine};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    let command = CommandLine::parse().command;
+    let result = match command {
+        None => serve::serve(&CommandLine::default_server()),
+        Some(Command::Server(options)) => serve::serve(&options),
+        Some(Command::Bench(args)) => trefoil_bench::run(args),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("trefoil: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
