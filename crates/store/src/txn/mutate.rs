@@ -1,0 +1,420 @@
+//! Mutators: each changes a value and encodes its effect, and cannot fail.
+
+use std::sync::Arc;
+
+use crate::entry::{Content, Entry, SHARED_LEN_MIN, Value};
+use crate::index::Found;
+use crate::key::{Key, STRIPES};
+use crate::keyspace::Keyspace;
+use crate::record::codec::TABLES;
+use crate::record::{Cause, Effect, Stamp};
+use crate::stripe::{StripeState, place_of};
+
+use super::{Mode, Txn};
+
+/// Bytes that a key costs in the index, counted for `maxmemory`: a slot of a bucket at its usual
+/// fill. A key with a deadline costs it twice.
+const INDEX_BYTES: i64 = 12;
+
+/// What becomes of a key's deadline.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deadline {
+    /// The key lives for ever.
+    None,
+    /// It stays as it was.
+    Keep,
+    /// Unix milliseconds.
+    At(u64),
+}
+
+/// A value to be stored.
+#[derive(Clone, Copy)]
+pub struct NewString<'v> {
+    /// The bytes. They are not part of the store's memory, or else shared.
+    pub value: Value<'v>,
+    /// Whether OBJECT ENCODING shall say `raw` whatever the length.
+    pub raw: bool,
+}
+
+impl<'v> From<&'v [u8]> for NewString<'v> {
+    fn from(bytes: &'v [u8]) -> NewString<'v> {
+        NewString { value: Value::Inline(bytes), raw: false }
+    }
+}
+
+/// Aborts the process if a mutator panics: value and log may differ, and recovery knows the truth.
+struct Indivisible;
+
+impl Drop for Indivisible {
+    fn drop(&mut self) {
+        // `mutation` forgets it when the mutation is done, so this runs only when unwinding.
+        std::process::abort();
+    }
+}
+
+#[inline(always)]
+fn mutation<T>(change: impl FnOnce() -> T) -> T {
+    let guard = Indivisible;
+    let result = change();
+    std::mem::forget(guard);
+    result
+}
+
+impl<'a> Txn<'a> {
+    /// The stamp of this transaction's record; the first mutation takes it.
+    #[inline]
+    fn begin(&mut self, size_hint: usize) -> Stamp {
+        if let Some(stamp) = self.stamp {
+            return stamp;
+        }
+        let stamp = self.keyspace.sequencer().next(self.writer.now_ms);
+        self.writer.log.begin(stamp, size_hint);
+        self.tally.records.add(1);
+        self.stamp = Some(stamp);
+        stamp
+    }
+
+    #[inline]
+    fn encode(&mut self, effect: &Effect<'_>) {
+        if matches!(self.mode, Mode::Serving) {
+            effect.encode(self.writer.log.effects());
+        }
+    }
+
+    /// Makes the key hold this string. Whether it held something before.
+    #[inline]
+    pub fn put(&mut self, key: &Key<'_>, new: NewString<'_>, deadline: Deadline) -> bool {
+        mutation(|| {
+            let found = self.find(key);
+            let deadline = match (deadline, found) {
+                (Deadline::None, _) | (Deadline::Keep, None) => None,
+                (Deadline::At(ms), _) => Some(ms),
+                (Deadline::Keep, Some((_, entry))) => entry.deadline(),
+            };
+            let bytes = new.value.bytes();
+            let stamp = self.begin(key.bytes().len() + bytes.len() + 24);
+            let (table, key_bytes, raw) = (self.table, key.bytes(), new.raw);
+            self.encode(&Effect::PutString { table, key: key_bytes, value: bytes, deadline, raw });
+            self.store(key, found, new.value, deadline, raw, stamp);
+            found.is_some()
+        })
+    }
+
+    /// Appends to the string of a key that has one. `find` has shown it.
+    pub fn append(&mut self, key: &Key<'_>, suffix: &[u8]) {
+        mutation(|| {
+            let stamp = self.begin(key.bytes().len() + suffix.len() + 24);
+            self.encode(&Effect::Append { table: self.table, key: key.bytes(), suffix });
+            self.edit(key, stamp, |value| value.extend_from_slice(suffix));
+        });
+    }
+
+    /// Writes `bytes` from `offset` on into the string of a key that has one, padding with zeros.
+    pub fn set_range(&mut self, key: &Key<'_>, offset: usize, bytes: &[u8]) {
+        mutation(|| {
+            let stamp = self.begin(key.bytes().len() + bytes.len() + 24);
+            let (table, at) = (self.table, offset as u64);
+            self.encode(&Effect::SetRange { table, key: key.bytes(), offset: at, bytes });
+            self.edit(key, stamp, |value| {
+                let end = offset + bytes.len();
+                if value.len() < end {
+                    value.resize(end, 0);
+                }
+                value[offset..end].copy_from_slice(bytes);
+            });
+        });
+    }
+
+    /// Deletes a key. Whether it was there.
+    #[inline]
+    pub fn delete(&mut self, key: &Key<'_>) -> bool {
+        let found = self.find(key);
+        if let Some((found, _)) = found {
+            self.delete_found(key, found, Cause::Command);
+        }
+        found.is_some()
+    }
+
+    /// Deletes a key because memory is needed. Whether it was there.
+    pub fn evict(&mut self, key: &Key<'_>) -> bool {
+        let found = self.find(key);
+        if let Some((found, _)) = found {
+            self.delete_found(key, found, Cause::Evicted);
+        }
+        found.is_some()
+    }
+
+    /// Gives a key a deadline, or none. Whether the key is there.
+    pub fn set_deadline(&mut self, key: &Key<'_>, deadline: Option<u64>) -> bool {
+        let Some((found, entry)) = self.find(key) else { return false };
+        mutation(|| {
+            let stamp = self.begin(key.bytes().len() + 16);
+            self.encode(&Effect::SetDeadline { table: self.table, key: key.bytes(), deadline });
+            let old = entry.value();
+            let copied;
+            let value = match old {
+                Value::Shared(_) => old,
+                Value::Inline(bytes) => {
+                    copied = bytes.to_vec();
+                    Value::Inline(&copied)
+                }
+            };
+            self.store(key, Some((found, entry)), value, deadline, entry.is_raw(), stamp);
+        });
+        true
+    }
+
+    /// Empties the table of a database. The caller holds the exclusive gate.
+    pub fn flush(&mut self, db: u8) {
+        assert!(self.exclusive, "a flush holds the exclusive gate");
+        let table = self.keyspace.table_of(db);
+        mutation(|| {
+            let stamp = self.begin(8);
+            self.encode(&Effect::Flush { table });
+            self.flush_table(table, stamp);
+        });
+    }
+
+    /// Exchanges the tables of two databases. The caller holds the exclusive gate.
+    pub fn swap(&mut self, a: u8, b: u8) {
+        assert!(self.exclusive && a < TABLES && b < TABLES, "a swap holds the exclusive gate");
+        mutation(|| {
+            let stamp = self.begin(8);
+            self.encode(&Effect::Swap { a, b });
+            if stamp.lsn.0 > self.keyspace.names_version() {
+                self.keyspace.swap_names(a, b, stamp.lsn.0);
+            }
+        });
+    }
+
+    /// Empties a table as the record that is being replayed says.
+    pub(crate) fn replay_flush(&mut self, table: u8) {
+        if let Some(stamp) = self.stamp {
+            self.flush_table(table, stamp);
+        }
+    }
+
+    /// Deletes what a flush at this stamp deletes: entries that were not changed after it.
+    fn flush_table(&mut self, table: u8, stamp: Stamp) {
+        if !self.keyspace.has_table(table) {
+            return;
+        }
+        self.release_met();
+        for stripe in 0..STRIPES as u16 {
+            let mut held = self.keyspace.hold(table, stripe);
+            let state = held.state_mut();
+            match self.mode {
+                Mode::Serving => drop_all(state, self.keyspace, self.writer.worker, table),
+                Mode::Replaying => {
+                    drop_older(state, self.keyspace, self.writer.worker, table, stamp);
+                }
+            }
+            state.last_delete = state.last_delete.max(stamp.lsn.0);
+        }
+    }
+
+    pub(super) fn delete_found(&mut self, key: &Key<'_>, found: Found, cause: Cause) {
+        mutation(|| {
+            let stamp = self.begin(key.bytes().len() + 16);
+            self.encode(&Effect::Delete { table: self.table, key: key.bytes(), cause });
+            self.remove(key, found);
+            let state = self.held(key.stripe() as u16).state_mut();
+            state.last_delete = stamp.lsn.0;
+        });
+        match cause {
+            Cause::Command => {}
+            Cause::Expired => self.tally.expired.add(1),
+            Cause::Evicted => self.tally.evicted.add(1),
+        }
+    }
+
+    fn remove(&mut self, key: &Key<'_>, found: Found) {
+        let keyspace = self.keyspace;
+        let state = self.held(key.stripe() as u16).state_mut();
+        let entry = Entry::from_pointer(found.entry);
+        let had_deadline = entry.deadline().is_some();
+        if had_deadline {
+            forget_deadline(state, keyspace, key, entry);
+        }
+        state.index.remove(key.place(), found, place_of(keyspace.hasher()));
+        let memory = entry.memory() as i64;
+        // SAFETY: out of both indexes, so this is the last handle; the stripe is locked.
+        unsafe { entry.free() };
+        self.tally.keys(self.table).add(-1);
+        self.tally.bytes.add(-memory - INDEX_BYTES);
+        if had_deadline {
+            self.tally.deadlines(self.table).add(-1);
+            self.tally.bytes.add(-INDEX_BYTES);
+        }
+    }
+
+    /// Puts a value in place of what `found` names, or adds the key.
+    #[inline]
+    fn store(
+        &mut self,
+        key: &Key<'_>,
+        found: Option<(Found, Entry)>,
+        value: Value<'_>,
+        deadline: Option<u64>,
+        raw: bool,
+        stamp: Stamp,
+    ) {
+        let access = match found {
+            Some((_, entry)) if self.keyspace.access_mode().is_lfu() => entry.access(),
+            _ => self.keyspace.access_mode().fresh(self.writer.now_ms),
+        };
+        let promoted;
+        let value = match value {
+            Value::Inline(bytes) if bytes.len() >= SHARED_LEN_MIN => {
+                promoted = Arc::new(bytes.to_vec());
+                Value::Shared(&promoted)
+            }
+            other => other,
+        };
+        let version = stamp.lsn.0;
+        let content = Content { version, access, deadline, raw, key: key.bytes(), value };
+        match found {
+            Some((found, entry)) => self.overwrite(key, found, entry, &content),
+            None => self.add(key, &content),
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, key: &Key<'_>, content: &Content<'_>) {
+        let entry = Entry::new(content);
+        let keyspace = self.keyspace;
+        let state = self.held(key.stripe() as u16).state_mut();
+        let place_of = place_of(keyspace.hasher());
+        state.index.insert(key.place(), key.tag(), entry.pointer(), &place_of);
+        if content.deadline.is_some() {
+            state.deadlines.insert(key.place(), key.tag(), entry.pointer(), &place_of);
+            self.tally.deadlines(self.table).add(1);
+            self.tally.bytes.add(INDEX_BYTES);
+        }
+        self.tally.keys(self.table).add(1);
+        self.tally.bytes.add(entry.memory() as i64 + INDEX_BYTES);
+    }
+
+    #[inline]
+    fn overwrite(&mut self, key: &Key<'_>, found: Found, entry: Entry, content: &Content<'_>) {
+        let had_deadline = entry.deadline().is_some();
+        if had_deadline == content.deadline.is_some() && entry.rewrite(content) {
+            return;
+        }
+        let keyspace = self.keyspace;
+        let replacement = Entry::new(content);
+        let change = replacement.memory() as i64 - entry.memory() as i64;
+        let state = self.held(key.stripe() as u16).state_mut();
+        match (had_deadline, content.deadline.is_some()) {
+            (false, false) => {}
+            (true, true) => {
+                let found = deadline_of(state, key, entry);
+                state.deadlines.replace(found, replacement.pointer());
+            }
+            (true, false) => forget_deadline(state, keyspace, key, entry),
+            (false, true) => {
+                let place_of = place_of(keyspace.hasher());
+                state.deadlines.insert(key.place(), key.tag(), replacement.pointer(), place_of);
+            }
+        }
+        state.index.replace(found, replacement.pointer());
+        // SAFETY: replaced in both indexes, so this is the last handle; the stripe is locked.
+        unsafe { entry.free() };
+        let deadlines = i64::from(content.deadline.is_some()) - i64::from(had_deadline);
+        self.tally.deadlines(self.table).add(deadlines);
+        self.tally.bytes.add(change + deadlines * INDEX_BYTES);
+    }
+
+    /// Changes the bytes of a string in place where it is large and nobody shares it.
+    fn edit(&mut self, key: &Key<'_>, stamp: Stamp, change: impl FnOnce(&mut Vec<u8>)) {
+        let Some((found, entry)) = self.find(key) else { return };
+        let (deadline, before) = (entry.deadline(), entry.memory() as i64);
+        if matches!(entry.value(), Value::Shared(_)) {
+            // SAFETY: the stripe is locked and no other reference into the entry lives; other
+            // owners of the value are seen by `make_mut`, which then copies.
+            let shared = unsafe { entry.shared_mut() };
+            change(Arc::make_mut(shared));
+            entry.set_version(stamp.lsn.0);
+            entry.set_raw();
+            self.tally.bytes.add(entry.memory() as i64 - before);
+            return;
+        }
+        let mut value = entry.value().bytes().to_vec();
+        change(&mut value);
+        self.store(key, Some((found, entry)), Value::Inline(&value), deadline, true, stamp);
+    }
+}
+
+/// The position of an entry in the index of deadlines.
+fn deadline_of(state: &StripeState, key: &Key<'_>, entry: Entry) -> Found {
+    state
+        .deadlines
+        .find(key.place(), key.tag(), |pointer| pointer == entry.pointer())
+        .expect("an entry with a deadline is in the index of deadlines")
+}
+
+fn forget_deadline(state: &mut StripeState, keyspace: &Keyspace, key: &Key<'_>, entry: Entry) {
+    let found = deadline_of(state, key, entry);
+    state.deadlines.remove(key.place(), found, place_of(keyspace.hasher()));
+}
+
+/// Empties a stripe.
+fn drop_all(state: &mut StripeState, keyspace: &Keyspace, worker: usize, table: u8) {
+    let tally = keyspace.tally(worker);
+    state.index.for_each(|pointer| {
+        let entry = Entry::from_pointer(pointer);
+        let deadlines = i64::from(entry.deadline().is_some());
+        tally.keys(table).add(-1);
+        tally.deadlines(table).add(-deadlines);
+        tally.bytes.add(-(entry.memory() as i64) - INDEX_BYTES * (1 + deadlines));
+        // SAFETY: both indexes are cleared below, before the lock is released.
+        unsafe { entry.free() };
+    });
+    state.index.clear();
+    state.deadlines.clear();
+}
+
+/// Deletes the entries of a stripe whose version is below a flush's. Only replay needs it: a
+/// snapshot piece may be younger than the flush.
+fn drop_older(
+    state: &mut StripeState,
+    keyspace: &Keyspace,
+    worker: usize,
+    table: u8,
+    stamp: Stamp,
+) {
+    let mut older = Vec::new();
+    state.index.for_each(|pointer| {
+        let entry = Entry::from_pointer(pointer);
+        if entry.version() < stamp.lsn.0 {
+            older.push(entry);
+        }
+    });
+    let tally = keyspace.tally(worker);
+    for entry in older {
+        let key = keyspace.key(entry.key());
+        let deadlines = i64::from(entry.deadline().is_some());
+        if deadlines == 1 {
+            forget_deadline(state, keyspace, &key, entry);
+        }
+        let found = state
+            .index
+            .find(key.place(), key.tag(), |pointer| pointer == entry.pointer())
+            .expect("the entry was just met in this index");
+        state.index.remove(key.place(), found, place_of(keyspace.hasher()));
+        tally.keys(table).add(-1);
+        tally.deadlines(table).add(-deadlines);
+        tally.bytes.add(-(entry.memory() as i64) - INDEX_BYTES * (1 + deadlines));
+        // SAFETY: out of both indexes, so this is the last handle; the stripe is locked.
+        unsafe { entry.free() };
+    }
+}
+
+/// Empties every stripe of a keyspace that nobody uses any more.
+pub(crate) fn drop_entries(keyspace: &Keyspace) {
+    for table in (0..TABLES).filter(|&table| keyspace.has_table(table)) {
+        for stripe in 0..STRIPES as u16 {
+            drop_all(keyspace.hold(table, stripe).state_mut(), keyspace, 0, table);
+        }
+    }
+}

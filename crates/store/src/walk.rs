@@ -1,0 +1,211 @@
+//! Walks over the keys of a table: SCAN, RANDOMKEY, samples, pieces of a snapshot.
+//!
+//! A cursor is a place in the order of (slot, hash), rounded down to 48 bits so that every client
+//! language can carry it. What is there during a whole walk is met at least once, however the index
+//! grows or shrinks meanwhile.
+
+use crate::entry::{Entry, Kind};
+use crate::key::STRIPES;
+use crate::keyspace::Keyspace;
+use crate::record::Effect;
+use crate::record::codec::{Table, encode_version};
+use crate::stripe::place_of;
+use crate::txn::Writer;
+
+const STRIPE_SHIFT: u32 = 38;
+const PLACE_DROPPED_BITS: u32 = 64 - STRIPE_SHIFT;
+const CURSOR_END: u64 = (STRIPES as u64) << STRIPE_SHIFT;
+
+/// A key that a walk met.
+#[derive(Clone, Copy, Debug)]
+pub struct Met<'a> {
+    /// Its name.
+    pub key: &'a [u8],
+    /// The type of its value.
+    pub kind: Kind,
+    /// When it expires, Unix milliseconds.
+    pub deadline: Option<u64>,
+    /// Changes whenever the key changes.
+    pub version: u64,
+    /// The access bits.
+    pub access: u32,
+}
+
+/// One step of SCAN over a database: visits at least `count` keys, or to the end, a bucket at a
+/// time, and returns the next cursor, 0 at the end. Expired keys are not shown.
+pub fn scan(
+    keyspace: &Keyspace,
+    writer: &Writer,
+    db: u8,
+    cursor: u64,
+    count: usize,
+    visit: impl FnMut(Met<'_>),
+) -> u64 {
+    scan_table(keyspace, writer, keyspace.table_of(db), cursor, count, visit)
+}
+
+/// [`scan`] over a table, whatever database it is.
+pub(crate) fn scan_table(
+    keyspace: &Keyspace,
+    writer: &Writer,
+    table: Table,
+    cursor: u64,
+    count: usize,
+    mut visit: impl FnMut(Met<'_>),
+) -> u64 {
+    if !keyspace.has_table(table) || cursor >= CURSOR_END {
+        return 0;
+    }
+    let mut stripe = (cursor >> STRIPE_SHIFT) as u16;
+    let mut place = cursor << PLACE_DROPPED_BITS;
+    let mut met = 0;
+    // Empty stripes cost little, but a sparse table must not turn one call into a thousand locks.
+    let mut steps = count.saturating_mul(10).max(64);
+    while usize::from(stripe) < STRIPES {
+        let held = keyspace.hold(table, stripe);
+        let mut next = Some(place);
+        while let Some(place) = next {
+            if met >= count || steps == 0 {
+                return (u64::from(stripe) << STRIPE_SHIFT) | (place >> PLACE_DROPPED_BITS);
+            }
+            steps -= 1;
+            next = held.state().index.visit_bucket(place, place_of(keyspace.hasher()), |pointer| {
+                let entry = Entry::from_pointer(pointer);
+                met += 1;
+                if entry.deadline().is_none_or(|deadline| deadline > writer.now_ms) {
+                    visit(met_of(entry));
+                }
+            });
+        }
+        stripe += 1;
+        place = 0;
+    }
+    0
+}
+
+/// A live key of a database, about uniformly. None: there is none, as far as can be seen.
+pub fn random_key(keyspace: &Keyspace, writer: &mut Writer, db: u8) -> Option<Vec<u8>> {
+    random_key_of_table(keyspace, writer, keyspace.table_of(db))
+}
+
+/// [`random_key`] of a table, whatever database it is.
+pub(crate) fn random_key_of_table(
+    keyspace: &Keyspace,
+    writer: &mut Writer,
+    table: Table,
+) -> Option<Vec<u8>> {
+    for _ in 0..100 {
+        let mut picked = None;
+        let mut candidates = 0;
+        sample(keyspace, writer, table, Population::AllKeys, |met, random| {
+            candidates += 1;
+            if random % candidates == 0 {
+                picked = Some((met.key.to_vec(), met.deadline));
+            }
+        });
+        let now_ms = writer.now_ms;
+        if let Some((key, _)) =
+            picked.filter(|(_, deadline)| deadline.is_none_or(|deadline| deadline > now_ms))
+        {
+            return Some(key);
+        }
+        if keyspace.sum(|tally| tally.keys(table)) <= 0 {
+            return None;
+        }
+    }
+    None
+}
+
+/// Which keys a sample is drawn from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Population {
+    /// All keys of the table.
+    AllKeys,
+    /// Those with a deadline.
+    WithDeadline,
+}
+
+/// Visits the keys of one random bucket of a table, the first that is not empty from a random place
+/// on, each with a random number. One stripe is locked at a time.
+pub fn sample(
+    keyspace: &Keyspace,
+    writer: &mut Writer,
+    table: Table,
+    population: Population,
+    mut visit: impl FnMut(Met<'_>, u32),
+) {
+    if !keyspace.has_table(table) {
+        return;
+    }
+    let start = writer.random() as usize % STRIPES;
+    let mut place = (u64::from(writer.random()) << 32) | u64::from(writer.random());
+    for i in 0..STRIPES {
+        let held = keyspace.hold(table, ((start + i) % STRIPES) as u16);
+        let index = match population {
+            Population::AllKeys => &held.state().index,
+            Population::WithDeadline => &held.state().deadlines,
+        };
+        // From the place to the end of the stripe, then from its beginning to the place.
+        for from in [place, 0] {
+            let mut next = Some(from);
+            while let Some(place) = next {
+                let mut met = false;
+                next = index.visit_bucket(place, place_of(keyspace.hasher()), |pointer| {
+                    met = true;
+                    visit(met_of(Entry::from_pointer(pointer)), writer.random());
+                });
+                if met {
+                    return;
+                }
+            }
+        }
+        place = 0;
+    }
+}
+
+/// A piece of a snapshot: the entries of one segment of the index, as versions and puts.
+#[derive(Debug)]
+pub struct Piece {
+    /// Entries in it.
+    pub entries: u64,
+    /// Where the next piece begins. None: the stripe is done.
+    pub next_place: Option<u64>,
+    /// The last LSN that was handed out when the piece was taken.
+    pub lsn: trefoil_clock::Lsn,
+}
+
+/// Encodes the entries of the segment that covers `place` of a stripe, holding its lock.
+pub fn piece(
+    keyspace: &Keyspace,
+    table: Table,
+    stripe: u16,
+    place: u64,
+    out: &mut Vec<u8>,
+) -> Piece {
+    let held = keyspace.hold(table, stripe);
+    let mut entries = 0;
+    let next_place = held.state().index.visit_segment(place, |pointer| {
+        let entry = Entry::from_pointer(pointer);
+        entries += 1;
+        encode_version(entry.version(), out);
+        Effect::PutString {
+            table,
+            key: entry.key(),
+            value: entry.value().bytes(),
+            deadline: entry.deadline(),
+            raw: entry.is_raw(),
+        }
+        .encode(out);
+    });
+    Piece { entries, next_place, lsn: keyspace.sequencer().last_lsn() }
+}
+
+fn met_of<'a>(entry: Entry) -> Met<'a> {
+    Met {
+        key: entry.key(),
+        kind: entry.kind(),
+        deadline: entry.deadline(),
+        version: entry.version(),
+        access: entry.access(),
+    }
+}
