@@ -8,11 +8,15 @@
 //! Adding a family is adding a file to `families/` and its commands to [`families::all`].
 
 mod call;
+mod deadline;
 mod error;
+mod extended;
 pub mod families;
 mod glob;
 mod numbers;
 mod spec;
+#[cfg(test)]
+mod testing;
 
 pub use call::{Call, DataHandler};
 pub use error::CommandError;

@@ -175,6 +175,8 @@ pub enum Group {
     Generic,
     /// Strings and counters.
     String,
+    /// Strings as rows of bits.
+    Bitmap,
     /// The connection itself.
     Connection,
     /// The server.
@@ -192,6 +194,7 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::Bitmap => "bitmap",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Pubsub => "pubsub",
@@ -215,6 +218,10 @@ pub enum Access {
     ReadUpdate,
     /// Changes without showing: `RW UPDATE`.
     Update,
+    /// Adds to what may be there: `RW INSERT`.
+    Extend,
+    /// Reads and changes, or less, as the options say: `RW ACCESS UPDATE VARIABLE_FLAGS`.
+    Variable,
     /// Shows and deletes: `RW ACCESS DELETE`.
     ReadDelete,
     /// Deletes: `RM DELETE`.
@@ -232,6 +239,8 @@ impl Access {
             Access::Insert => &["OW", "insert"],
             Access::ReadUpdate => &["RW", "access", "update"],
             Access::Update => &["RW", "update"],
+            Access::Extend => &["RW", "insert"],
+            Access::Variable => &["RW", "access", "update", "variable_flags"],
             Access::ReadDelete => &["RW", "access", "delete"],
             Access::Delete => &["RM", "delete"],
         }
@@ -301,6 +310,18 @@ impl Arg {
     #[must_use]
     pub const fn optional(name: &'static str, token: &'static str, kind: ArgKind) -> Arg {
         Arg { name, kind, token, optional: true, multiple: false }
+    }
+
+    /// A required value behind a word, as a choice or within a block.
+    #[must_use]
+    pub const fn behind(name: &'static str, token: &'static str, kind: ArgKind) -> Arg {
+        Arg { name, kind, token, optional: false, multiple: false }
+    }
+
+    /// A word that stands for itself, as a choice.
+    #[must_use]
+    pub const fn word(name: &'static str, token: &'static str) -> Arg {
+        Arg::behind(name, token, ArgKind::PureToken)
     }
 
     /// One or more.
