@@ -1,5 +1,6 @@
 //! The families, one file or folder each, named with the user's nouns.
 
+mod bitmap;
 mod generic;
 mod string;
 
@@ -8,7 +9,7 @@ use crate::spec::{Command, Flags};
 
 /// Every command that works on data.
 pub fn all() -> impl Iterator<Item = &'static Command<DataHandler>> {
-    [string::COMMANDS, generic::COMMANDS].into_iter().flatten().copied()
+    [string::COMMANDS, bitmap::COMMANDS, generic::COMMANDS].into_iter().flatten().copied()
 }
 
 /// Flags of a command that reads.
