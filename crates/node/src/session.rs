@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::mail::Address;
 use trefoil_wire::resp::{Protocol, ProtocolError};
 
 /// Why a session is not served the plain way. One branch tells whether any holds.
@@ -48,8 +49,8 @@ impl Restrictions {
 
 /// See the module.
 pub struct Session {
-    /// Never reused while the process lives.
-    pub id: u64,
+    /// Where the connection is; its id is never reused while the process lives.
+    pub address: Address,
     /// The selected database.
     pub db: u8,
     /// RESP2 until HELLO says otherwise.
@@ -63,11 +64,12 @@ pub struct Session {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Session {
-    /// A new session, not yet authenticated if that is asked for.
+    /// A new session for the connection in this place, not yet authenticated if that is asked for.
     #[must_use]
-    pub fn new(restrictions: Restrictions) -> Session {
+    pub fn new(worker: u32, slot: u32, restrictions: Restrictions) -> Session {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Session {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            address: Address { worker, slot, id },
             db: 0,
             protocol: Protocol::Resp2,
             restrictions,

@@ -10,10 +10,10 @@ use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use trefoil_log::{Allocate, FsDisk, WriterOptions};
-use trefoil_node::exclusive::ExclusiveGate;
 use trefoil_node::log::{Fsync, LogDriver, LogQueue, Turn, stream};
 use trefoil_node::node::Node;
 use trefoil_node::recovery::{StartOptions, Started, start};
+use trefoil_node::settings::Settings;
 use trefoil_node::worker::Worker;
 use trefoil_store::KeyHasher;
 
@@ -47,27 +47,25 @@ pub(crate) fn serve(options: &ServerOptions) -> Result<()> {
 fn run(options: &ServerOptions, threads: usize, started: Started<FsDisk>) -> Result<()> {
     let Started { keyspace, writer, report } = started;
     let log = Arc::new(LogQueue::new(options.fsync, writer.appended(stream())));
-    let node = Arc::new(Node {
-        keyspace,
-        log: Arc::clone(&log),
-        exclusive: ExclusiveGate::new(threads),
-        maxmemory: AtomicU64::new(options.maxmemory),
-        string_len_max: 512 << 20,
-    });
-    let mut loops = Vec::new();
+    let mut polls = Vec::new();
     let mut mailboxes = Vec::new();
-    for index in 0..threads {
+    for _ in 0..threads {
         let (poll, waker) = EventLoop::poll()?;
         mailboxes.push(Arc::new(Mailbox::new(waker)));
-        loops.push((Worker::new(Arc::clone(&node), index, rand::random()), poll));
+        polls.push(poll);
     }
     let mailboxes = Arc::new(Mailboxes::new(mailboxes));
+    let settings = Settings { maxmemory: AtomicU64::new(options.maxmemory), ..Settings::default() };
+    let post = Arc::clone(&mailboxes);
+    let node =
+        Arc::new(Node::new(keyspace, Arc::clone(&log), report.epoch, threads, settings, post));
     let wake = Arc::clone(&mailboxes);
     let driver =
         LogDriver::new(Arc::clone(&log), writer, report.epoch, Box::new(move || wake.on_durable()));
     let log_thread = thread::Builder::new().name("log".into()).spawn(move || drive(driver))?;
     let mut workers = Vec::new();
-    for (index, (worker, poll)) in loops.into_iter().enumerate() {
+    for (index, poll) in polls.into_iter().enumerate() {
+        let worker = Worker::new(Arc::clone(&node), index, rand::random());
         let event_loop = EventLoop::new(worker, poll, Arc::clone(&mailboxes));
         let name = format!("worker-{index}");
         workers.push(thread::Builder::new().name(name).spawn(move || event_loop.run())?);

@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::Waker;
 use mio::net::TcpStream;
+use trefoil_node::mail::{Mail, Post};
 
 /// What a loop is told.
 pub(crate) enum Message {
     /// A new connection is yours.
     Accepted(TcpStream),
+    /// From another worker.
+    Mail(Mail),
     /// Stop.
     Stop,
 }
@@ -83,5 +86,11 @@ impl Mailboxes {
         for mailbox in &self.0 {
             mailbox.send(Message::Stop);
         }
+    }
+}
+
+impl Post for Mailboxes {
+    fn post(&self, worker: u32, mail: Mail) {
+        self.of(worker as usize).send(Message::Mail(mail));
     }
 }

@@ -20,6 +20,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
+use trefoil_node::mail::Mail;
 use trefoil_node::session::{Restrictions, Session};
 use trefoil_node::worker::{Wake, Worker};
 
@@ -189,9 +190,28 @@ impl EventLoop {
             match message {
                 Message::Accepted(stream) => self.accept(stream),
                 Message::Stop => self.stopping = true,
+                Message::Mail(mail) => self.on_mail(mail),
             }
         }
         self.on_durable();
+    }
+
+    fn on_mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Wake => {}
+            Mail::Deliver(_) => {}
+            Mail::Kill(addresses) => {
+                for address in addresses {
+                    let slot = address.slot as usize;
+                    let Some(connection) = self.connections.get_mut(slot) else { continue };
+                    if connection.session.address == address && !connection.in_flush_list {
+                        connection.closing = true;
+                        connection.in_flush_list = true;
+                        self.flush.push(slot);
+                    }
+                }
+            }
+        }
     }
 
     /// The log may have become durable: replies that waited for it leave at the end of this turn.
@@ -213,7 +233,9 @@ impl EventLoop {
         let token = Token(entry.key());
         let interest = Interest::READABLE | Interest::WRITABLE;
         if self.poll.registry().register(&mut stream, token, interest).is_ok() {
-            entry.insert(Connection::new(stream, Session::new(Restrictions::default())));
+            let (worker, slot) = (self.worker.index as u32, token.0 as u32);
+            let session = Session::new(worker, slot, Restrictions::default());
+            entry.insert(Connection::new(stream, session));
         }
     }
 }

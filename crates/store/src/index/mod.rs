@@ -107,12 +107,7 @@ impl Index {
     }
 
     /// Takes an entry out. `place` is its place.
-    pub fn remove(
-        &mut self,
-        place: u64,
-        found: Found,
-        place_of: impl Fn(NonNull<u8>) -> u64,
-    ) {
+    pub fn remove(&mut self, place: u64, found: Found, place_of: impl Fn(NonNull<u8>) -> u64) {
         let segment = found.segment;
         segment.take(place, found.position);
         if segment.live() == 0 && segment.depth() == 0 {
@@ -146,11 +141,7 @@ impl Index {
 
     /// Calls `visit` with the entries of the segment that covers `place`, and returns the first
     /// place after it. None: it was the last.
-    pub fn visit_segment(
-        &self,
-        place: u64,
-        mut visit: impl FnMut(NonNull<u8>),
-    ) -> Option<u64> {
+    pub fn visit_segment(&self, place: u64, mut visit: impl FnMut(NonNull<u8>)) -> Option<u64> {
         if self.directory.is_empty() {
             return None;
         }
@@ -192,7 +183,8 @@ impl Index {
         let fraction = (u64::from(home + 1) << 32).div_ceil(u64::from(buckets));
         let lower = if depth == 0 { 0 } else { place >> (64 - depth) << (64 - depth) };
         // Rounded up, so that the place belongs to the next bucket and not to this one.
-        let offset = if depth == 0 { fraction << 32 } else { (fraction << 32).div_ceil(1 << depth) };
+        let offset =
+            if depth == 0 { fraction << 32 } else { (fraction << 32).div_ceil(1 << depth) };
         Some(lower + offset)
     }
 
@@ -233,16 +225,14 @@ impl Index {
     }
 
     /// Makes the segment that covers `place` larger, or splits it in two.
-    fn make_room(
-        &mut self,
-        place: u64,
-        segment: Segment,
-        place_of: &impl Fn(NonNull<u8>) -> u64,
-    ) {
+    fn make_room(&mut self, place: u64, segment: Segment, place_of: &impl Fn(NonNull<u8>) -> u64) {
         let half_full = segment.live() * 2 >= segment.buckets() * SLOTS as u32;
         let splittable = segment.depth() < DEPTH_MAX;
         if segment.is_full_size() || !half_full {
-            assert!(splittable, "more keys share {DEPTH_MAX} bits of a seeded hash than a segment holds");
+            assert!(
+                splittable,
+                "more keys share {DEPTH_MAX} bits of a seeded hash than a segment holds"
+            );
             self.split(place, segment, place_of);
         } else {
             // One more than now fits nowhere in the present size, so this is the next size.
@@ -264,12 +254,7 @@ impl Index {
         directory::retire(segment);
     }
 
-    fn split(
-        &mut self,
-        place: u64,
-        segment: Segment,
-        place_of: &impl Fn(NonNull<u8>) -> u64,
-    ) {
+    fn split(&mut self, place: u64, segment: Segment, place_of: &impl Fn(NonNull<u8>) -> u64) {
         let depth = segment.depth() + 1;
         if depth > self.directory.depth() {
             let doubled = self.directory.doubled();
@@ -290,17 +275,13 @@ impl Index {
     }
 
     /// Makes a sparse segment smaller, together with its neighbour if both fit well in one.
-    fn shrink(
-        &mut self,
-        place: u64,
-        segment: Segment,
-        place_of: &impl Fn(NonNull<u8>) -> u64,
-    ) {
+    fn shrink(&mut self, place: u64, segment: Segment, place_of: &impl Fn(NonNull<u8>) -> u64) {
         if segment.depth() > 0 {
             let other = self.segment(place ^ (1 << (64 - segment.depth())));
             let together = (segment.live() + other.live()) as usize;
             if other.depth() == segment.depth() && together < 64 * SLOTS / 3 {
-                let merged = Segment::with_room_for(together + together / 4 + 1, segment.depth() - 1);
+                let merged =
+                    Segment::with_room_for(together + together / 4 + 1, segment.depth() - 1);
                 move_all(segment, place_of, |_| merged);
                 move_all(other, place_of, |_| merged);
                 self.directory.cover(place, merged);
@@ -360,11 +341,7 @@ impl BucketHint {
 }
 
 /// Places all entries of `from` anew, each in the segment that `to` names for its place.
-fn move_all(
-    from: Segment,
-    place_of: &impl Fn(NonNull<u8>) -> u64,
-    to: impl Fn(u64) -> Segment,
-) {
+fn move_all(from: Segment, place_of: &impl Fn(NonNull<u8>) -> u64, to: impl Fn(u64) -> Segment) {
     from.for_each(|tag, entry| {
         let place = place_of(entry);
         let placed = to(place).place(place, tag, entry, u32::MAX);

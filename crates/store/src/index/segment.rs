@@ -12,8 +12,7 @@ use std::ptr::NonNull;
 use super::bucket::{Bucket, SLOTS};
 
 /// Sizes of a segment in cache lines, header included: the allocator's classes, so nothing is lost.
-const LINES: [u8; 19] =
-    [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64];
+const LINES: [u8; 19] = [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64];
 
 const LINE: usize = 64;
 

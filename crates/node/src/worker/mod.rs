@@ -8,8 +8,11 @@
 //! the exclusive gate or alone; what a turn wrote is handed to the log before any of its replies is
 //! sent.
 
+mod admission;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crossbeam_epoch::Guard;
 use trefoil_clock::Lsn;
@@ -164,6 +167,11 @@ impl Worker {
         if !entry.spec.takes(args.len()) {
             return self.refuse(session, &wrong_arity(&entry.full_name), out);
         }
+        if (!session.restrictions.is_none() || self.node.is_special())
+            && let Some(ran) = self.admit(session, entry, args, out)
+        {
+            return ran;
+        }
         match entry.run {
             Run::Data(handler, locking) => {
                 if !self.inside {
@@ -227,7 +235,7 @@ impl Worker {
             }
         };
         let start = out.position();
-        let string_len_max = node.string_len_max;
+        let string_len_max = node.settings.proto_max_bulk_len.load(Relaxed) as usize;
         let result = catch_unwind(AssertUnwindSafe(|| {
             let reply = Reply::new(out, session.protocol);
             let (db, txn) = (session.db, &mut txn);

@@ -1,0 +1,101 @@
+//! Applies records from the log: recovery today, followers tomorrow.
+//!
+//! An effect is skipped when the entry already has its version: a snapshot's pieces are each as old
+//! as the moment they were taken at, and replay begins where the snapshot began. A key that is not
+//! there is no mistake before the snapshot's end is reached: a later record deletes it, or made it.
+
+use std::collections::BTreeSet;
+
+use trefoil_clock::{Hlc, Lsn};
+
+use crate::key::Key;
+use crate::keyspace::Keyspace;
+use crate::record::codec::{Table, decode_version};
+use crate::record::{Cause, DecodeError, Effect, Stamp};
+use crate::txn::{Deadline, NewString, Txn, Writer};
+
+/// Applies the effects of one record.
+pub fn apply(
+    keyspace: &Keyspace,
+    writer: &mut Writer,
+    stamp: Stamp,
+    mut effects: &[u8],
+) -> Result<(), DecodeError> {
+    let mut replay = Replay { txn: Txn::replaying(keyspace, writer, stamp), stamp, changed: None };
+    while !effects.is_empty() {
+        let effect = Effect::decode(&mut effects)?;
+        if !effects.is_empty() && replay.changed.is_none() {
+            replay.changed = Some(BTreeSet::new());
+        }
+        replay.apply(effect);
+    }
+    replay.txn.commit();
+    Ok(())
+}
+
+/// Loads the entry that a snapshot holds at the front of `input`: a version, then a put.
+pub fn load(
+    keyspace: &Keyspace,
+    writer: &mut Writer,
+    input: &mut &[u8],
+) -> Result<(), DecodeError> {
+    let version = decode_version(input)?;
+    let stamp = Stamp { lsn: Lsn(version), hlc: Hlc(0) };
+    let effect = Effect::decode(input)?;
+    let mut replay = Replay { txn: Txn::replaying(keyspace, writer, stamp), stamp, changed: None };
+    replay.apply(effect);
+    replay.txn.commit();
+    Ok(())
+}
+
+struct Replay<'a> {
+    txn: Txn<'a>,
+    stamp: Stamp,
+    /// Keys that this very record has changed, if it has more than one effect: their version is the
+    /// record's own, and its further effects belong to them all the same.
+    changed: Option<BTreeSet<(Table, Box<[u8]>)>>,
+}
+
+impl Replay<'_> {
+    fn apply(&mut self, effect: Effect<'_>) {
+        match effect {
+            Effect::PutString { table, key, value, deadline, raw } => {
+                let deadline = deadline.map_or(Deadline::None, Deadline::At);
+                self.change(table, key, |txn, key| {
+                    txn.put(key, NewString { raw, ..value.into() }, deadline);
+                });
+            }
+            Effect::Delete { table, key, cause } => self.change(table, key, |txn, key| {
+                match cause {
+                    Cause::Evicted => txn.evict(key),
+                    Cause::Command | Cause::Expired => txn.delete(key),
+                };
+            }),
+            Effect::SetDeadline { table, key, deadline } => self.change(table, key, |txn, key| {
+                txn.set_deadline(key, deadline);
+            }),
+            Effect::Append { table, key, suffix } => {
+                self.change(table, key, |txn, key| txn.append(key, suffix));
+            }
+            Effect::SetRange { table, key, offset, bytes } => {
+                self.change(table, key, |txn, key| txn.set_range(key, offset as usize, bytes));
+            }
+            Effect::Flush { table } => self.txn.replay_flush(table),
+            Effect::Swap { a, b } => self.txn.swap(a, b),
+        }
+    }
+
+    /// Makes a change unless the key has it already.
+    fn change(&mut self, table: Table, bytes: &[u8], change: impl FnOnce(&mut Txn<'_>, &Key<'_>)) {
+        self.txn.select_table(table);
+        let key = self.txn.key(bytes);
+        let older = self.txn.peek(&key).is_none_or(|meta| meta.version < self.stamp.lsn.0);
+        let own = |changed: &BTreeSet<_>| changed.contains(&(table, Box::from(bytes)));
+        if older || self.changed.as_ref().is_some_and(own) {
+            change(&mut self.txn, &key);
+            if let Some(changed) = &mut self.changed {
+                changed.insert((table, Box::from(bytes)));
+            }
+        }
+    }
+}
