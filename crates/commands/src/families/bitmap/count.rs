@@ -43,14 +43,14 @@ impl Range {
         if call.len() > at {
             range.start = call.integer(at)?;
         }
-        if call.len() > at + 1 {
-            range.end = Some(call.integer(at + 1)?);
-        }
         if call.len() > at + 2 {
             range.in_bits = call.is(at + 2, "BIT");
             if !range.in_bits && !call.is(at + 2, "BYTE") {
                 return Err(CommandError::Syntax);
             }
+        }
+        if call.len() > at + 1 {
+            range.end = Some(call.integer(at + 1)?);
         }
         Ok(range)
     }
@@ -221,6 +221,8 @@ mod tests {
             ("a", "-ERR value is not an integer or out of range"),
             ("0 a", "-ERR value is not an integer or out of range"),
             ("0 1 foo", "-ERR syntax error"),
+            ("0 a foo", "-ERR syntax error"),
+            ("a 0 foo", "-ERR value is not an integer or out of range"),
             ("0 1 BIT x", "-ERR syntax error"),
         ] {
             server.check(&[(&format!("BITCOUNT b {range}"), count)]);

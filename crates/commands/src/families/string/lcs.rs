@@ -5,8 +5,8 @@ use crate::error::CommandError;
 use crate::families::READS;
 use crate::spec::{Access, Arg, ArgKind, Command, Group, KeySpec, Spec};
 
-/// Cells of the table of decisions, one bit each. Redis, with four bytes each, gives up earlier.
-const CELLS_MAX: usize = 1 << 32;
+/// Bytes that a cell of the table takes in Redis, whose limit is ours, though our cells take a bit.
+const CELL_LEN: usize = 4;
 
 pub(super) const LCS: Command<DataHandler> = Command::new(
     Spec {
@@ -68,7 +68,7 @@ impl Options {
 fn lcs(call: &mut Call<'_, '_>) -> Result<(), CommandError> {
     let (a, b) = (string(call, 1)?, string(call, 2)?);
     let options = Options::parse(call)?;
-    let mut table = Table::new(&a, &b)?;
+    let mut table = Table::new(&a, &b, call.string_len_max)?;
     let len = table.fill(&a, &b);
     if options.len {
         call.out.integer(len as i64);
@@ -129,16 +129,17 @@ struct Table {
 }
 
 impl Table {
-    fn new(a: &[u8], b: &[u8]) -> Result<Table, CommandError> {
+    fn new(a: &[u8], b: &[u8], len_max: usize) -> Result<Table, CommandError> {
         const NO_MEMORY: CommandError = CommandError::Other(
-            "ERR Insufficient memory, failed allocating temporary memory for LCS",
+            "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
         );
-        let cells = a.len().checked_mul(b.len()).filter(|&cells| cells <= CELLS_MAX);
-        let words = cells.ok_or(NO_MEMORY)?.div_ceil(64);
-        let mut gives_up_a = Vec::new();
-        gives_up_a.try_reserve_exact(words).map_err(|_| NO_MEMORY)?;
-        gives_up_a.resize(words, 0);
-        Ok(Table { columns: b.len(), gives_up_a })
+        (a.len() + 1)
+            .checked_mul(b.len() + 1)
+            .and_then(|cells| cells.checked_mul(CELL_LEN))
+            .filter(|&len| len <= len_max)
+            .ok_or(NO_MEMORY)?;
+        let words = (a.len() * b.len()).div_ceil(64);
+        Ok(Table { columns: b.len(), gives_up_a: vec![0; words] })
     }
 
     /// Fills the table and returns the length of the longest common sequence.
@@ -210,6 +211,11 @@ mod tests {
             ("LCS a b MINMATCHLEN", "-ERR syntax error"),
             ("LCS a b MINMATCHLEN x", "-ERR value is not an integer or out of range"),
         ]);
+        server.string_len_max = 9 * 10 * 4 - 1;
+        server.check(&[(
+            "LCS a b",
+            "-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+        )]);
         server.speak_resp3();
         server.check(&[("LCS a none IDX", "%2 $7 matches *0 $3 len :0")]);
     }
