@@ -6,6 +6,7 @@
 use std::sync::LazyLock;
 
 use trefoil_commands::{Command, DataHandler, Flags, KeySpec, Spec};
+use trefoil_wire::Args;
 
 use crate::families;
 use crate::handler::NodeHandler;
@@ -51,6 +52,12 @@ impl Entry {
     #[must_use]
     pub fn subcommand(&self, name: &[u8]) -> Option<&Entry> {
         self.subcommands.iter().find(|entry| entry.spec.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// What a call of this container means: itself without arguments, else a subcommand.
+    #[must_use]
+    pub fn within(&self, args: Args<'_>) -> Option<&Entry> {
+        if args.len() == 1 { Some(self) } else { self.subcommand(args.get(1)) }
     }
 
     /// The indexes of the keys in a call with `len` arguments.
@@ -143,6 +150,14 @@ impl Table {
             slot = (slot + 1) % SLOTS;
         }
         None
+    }
+
+    /// The command that a call means: a container's subcommand if it names one. None: there is no
+    /// such command, or no such subcommand.
+    #[must_use]
+    pub fn resolve(&self, args: Args<'_>) -> Option<&Entry> {
+        let entry = self.find(args.name())?;
+        if entry.subcommands.is_empty() { Some(entry) } else { entry.within(args) }
     }
 
     /// All commands, subcommands within them.

@@ -140,6 +140,8 @@ impl Worker {
             let hash = self.node.keyspace.key(args.get(1)).hash();
             prepared.hash = Some(hash);
             prepared.bucket = self.node.keyspace.prefetch_bucket(session.db, hash, pinned);
+        } else if !entry.subcommands.is_empty() {
+            prepared.entry = entry.within(args);
         }
         prepared
     }
@@ -299,6 +301,10 @@ fn wrong_arity(name: &str) -> String {
 #[cold]
 fn unknown_command(args: Args<'_>) -> String {
     let shown = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(128)]).into_owned();
+    if TABLE.find(args.name()).is_some() && args.len() > 1 {
+        let (container, name) = (shown(args.name()).to_ascii_uppercase(), shown(args.get(1)));
+        return format!("ERR unknown subcommand '{name}'. Try {container} HELP.");
+    }
     let mut text =
         format!("ERR unknown command '{}', with args beginning with: ", shown(args.name()));
     let names = text.len();
