@@ -4,9 +4,12 @@
 //! Sockets, threads and files are the shell's (the server crate): it calls a [`worker::Worker`] with
 //! parsed commands and a [`log::LogDriver`] on the log thread.
 
+pub mod config;
 pub mod exclusive;
 pub mod families;
 pub mod handler;
+#[cfg(test)]
+pub(crate) mod harness;
 pub mod log;
 pub mod mail;
 pub mod node;
