@@ -32,5 +32,9 @@ fn main() {
     }
     let after = resident();
     println!("counted  {:>7} KiB", keyspace.memory() / 1024);
-    println!("resident {:>7} KiB, {:.1} bytes a key", after - before, (after - before) as f64 * 1024.0 / keys as f64);
+    println!(
+        "resident {:>7} KiB, {:.1} bytes a key",
+        after - before,
+        (after - before) as f64 * 1024.0 / keys as f64
+    );
 }

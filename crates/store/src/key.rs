@@ -2,6 +2,7 @@
 
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_micro_inline};
 
+use crate::index::TAG_BITS;
 use crate::slot::slot_of;
 
 /// How many stripes a table has; a stripe is 16 slots under one lock.
@@ -24,7 +25,7 @@ pub struct Key<'a> {
 pub struct KeyHash {
     place: u64,
     slot: u16,
-    tag: u8,
+    tag: u16,
 }
 
 /// Hashes keys with a secret seed, so that nobody outside can choose colliding keys.
@@ -46,7 +47,7 @@ impl KeyHasher {
     pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
         let hash = rapidhash_v3_micro_inline::<true, false>(bytes, &self.secrets);
         let slot = slot_of(bytes);
-        let tag = hash as u8;
+        let tag = hash as u16 & ((1 << TAG_BITS) - 1);
         let hash = KeyHash {
             place: (u64::from(slot) << (64 - SLOTS_PER_STRIPE_BITS))
                 | (hash >> SLOTS_PER_STRIPE_BITS),
@@ -99,9 +100,9 @@ impl<'a> Key<'a> {
         self.hash.place
     }
 
-    /// Eight bits of hash that the index keeps beside the pointer. Never 0.
+    /// Bits of hash that the index keeps beside the pointer. Never 0.
     #[inline]
-    pub(crate) fn tag(&self) -> u8 {
+    pub(crate) fn tag(&self) -> u16 {
         self.hash.tag
     }
 }
@@ -119,7 +120,7 @@ impl KeyHash {
     }
 
     #[inline]
-    pub(crate) fn tag(&self) -> u8 {
+    pub(crate) fn tag(&self) -> u16 {
         self.tag
     }
 }

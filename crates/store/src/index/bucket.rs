@@ -1,34 +1,37 @@
-//! A bucket of the index: one cache line of seven pointers and their tags.
+//! A bucket of the index: one cache line of eight pointers, each with a tag in its upper bits.
 //!
-//! Byte `i` of `meta`, for `i < 7`, is the tag of slot `i`, 0 when the slot is empty. Byte 7 counts
-//! the entries that belong here or before but had to go past this bucket: a search goes on to the
-//! next bucket only while it is not 0. A count that reached 255 stays there until a rebuild.
+//! A word is `passed (1 bit), tag (15 bits), address (48 bits)`; tag 0 means that the slot is empty.
+//! The eight `passed` bits together, slot 0 lowest, count the entries that belong here or before but
+//! had to go past this bucket: a search goes on to the next bucket only while the count is not 0. A
+//! count that reached 255 stays there until a rebuild.
 //!
 //! All words are atomics with relaxed order: only the holder of the stripe's lock writes them or
 //! believes what they say; others read them to prefetch, which may be wrong but never undefined.
 
-use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// Pointers in a bucket.
-pub(super) const SLOTS: usize = 7;
+pub(super) const SLOTS: usize = 8;
 
-const LOW_BITS: u64 = 0x0101_0101_0101_0101;
-const LOW_SEVENS: u64 = 0x007f_7f7f_7f7f_7f7f;
-const TAG_HIGHS: u64 = 0x0080_8080_8080_8080;
-const PASSED_SHIFT: u32 = 56;
-const PASSED_MAX: u64 = 255;
+/// Bits of a tag.
+pub(crate) const TAG_BITS: u32 = 15;
+
+const TAG_SHIFT: u32 = 48;
+const TAG_MASK: usize = (1 << TAG_BITS) - 1;
+const ADDRESS: usize = (1 << TAG_SHIFT) - 1;
+const PASSED: usize = 1 << 63;
+const PASSED_MAX: u8 = 255;
 
 #[repr(C, align(64))]
 pub(super) struct Bucket {
-    meta: AtomicU64,
-    pointers: [AtomicPtr<u8>; SLOTS],
+    words: [AtomicPtr<u8>; SLOTS],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 /// The slots of a bucket whose tag matched, lowest first.
-pub(super) struct Matches(u64);
+pub(super) struct Matches(u32);
 
 impl Iterator for Matches {
     type Item = usize;
@@ -38,25 +41,33 @@ impl Iterator for Matches {
         if self.0 == 0 {
             return None;
         }
-        let slot = self.0.trailing_zeros() as usize / 8;
+        let slot = self.0.trailing_zeros() as usize;
         self.0 &= self.0 - 1;
         Some(slot)
     }
 }
 
 impl Bucket {
-    /// The slots that hold this tag (0: the empty slots). Exact: no false positives.
     #[inline(always)]
-    pub(super) fn matches(&self, tag: u8) -> Matches {
-        let differing = self.meta.load(Relaxed) ^ (u64::from(tag) * LOW_BITS);
-        let nonzero = (differing & LOW_SEVENS).wrapping_add(LOW_SEVENS) | differing;
-        Matches(!nonzero & TAG_HIGHS)
+    fn word(&self, slot: usize) -> usize {
+        self.words[slot].load(Relaxed).addr()
+    }
+
+    /// The slots that hold this tag (0: the empty slots).
+    #[inline(always)]
+    pub(super) fn matches(&self, tag: u16) -> Matches {
+        let mut matches = 0;
+        for slot in 0..SLOTS {
+            let same = (self.word(slot) >> TAG_SHIFT) & TAG_MASK == usize::from(tag);
+            matches |= u32::from(same) << slot;
+        }
+        Matches(matches)
     }
 
     /// Whether a search has to look at the next bucket too.
     #[inline(always)]
     pub(super) fn was_passed(&self) -> bool {
-        self.meta.load(Relaxed) >> PASSED_SHIFT != 0
+        (0..SLOTS).fold(0, |all, slot| all | self.word(slot)) & PASSED != 0
     }
 
     /// An empty slot, if there is one.
@@ -68,51 +79,68 @@ impl Bucket {
     /// What the slot points at, if it is occupied.
     #[inline(always)]
     pub(super) fn get(&self, slot: usize) -> Option<NonNull<u8>> {
-        NonNull::new(self.pointers[slot].load(Relaxed))
+        NonNull::new(self.peek(slot))
     }
 
-    /// What the slot holds, without a claim that it is current.
+    /// What the slot points at, without a claim that it is current.
     #[inline(always)]
     pub(super) fn peek(&self, slot: usize) -> *mut u8 {
-        self.pointers[slot].load(Relaxed)
+        self.words[slot].load(Relaxed).map_addr(|word| word & ADDRESS)
     }
 
     /// The tag of the slot, 0 when it is empty.
-    pub(super) fn tag(&self, slot: usize) -> u8 {
-        self.meta.load(Relaxed).to_le_bytes()[slot]
+    pub(super) fn tag(&self, slot: usize) -> u16 {
+        ((self.word(slot) >> TAG_SHIFT) & TAG_MASK) as u16
     }
 
-    pub(super) fn fill(&self, slot: usize, tag: u8, pointer: NonNull<u8>) {
-        debug_assert!(tag != 0 && self.tag(slot) == 0);
-        self.pointers[slot].store(pointer.as_ptr(), Relaxed);
-        self.meta.store(self.meta.load(Relaxed) | (u64::from(tag) << (8 * slot)), Relaxed);
+    pub(super) fn fill(&self, slot: usize, tag: u16, pointer: NonNull<u8>) {
+        debug_assert!(tag != 0 && self.tag(slot) == 0, "a slot is filled once");
+        self.set(slot, usize::from(tag) << TAG_SHIFT, pointer.as_ptr());
     }
 
     #[inline]
     pub(super) fn replace(&self, slot: usize, pointer: NonNull<u8>) {
-        self.pointers[slot].store(pointer.as_ptr(), Relaxed);
+        self.set(slot, self.word(slot) & (TAG_MASK << TAG_SHIFT), pointer.as_ptr());
     }
 
     pub(super) fn clear(&self, slot: usize) {
-        self.pointers[slot].store(ptr::null_mut(), Relaxed);
-        self.meta.store(self.meta.load(Relaxed) & !(0xff << (8 * slot)), Relaxed);
+        self.set(slot, 0, std::ptr::null_mut());
+    }
+
+    /// Writes tag and pointer of a slot; its passed bit stays.
+    #[inline]
+    fn set(&self, slot: usize, tag: usize, pointer: *mut u8) {
+        let passed = self.word(slot) & PASSED;
+        let word = pointer.map_addr(|address| {
+            assert!(address <= ADDRESS, "addresses of user memory have at most 48 bits");
+            passed | tag | address
+        });
+        self.words[slot].store(word, Relaxed);
+    }
+
+    fn passed(&self) -> u8 {
+        (0..SLOTS).fold(0, |count, slot| count | u8::from(self.word(slot) & PASSED != 0) << slot)
+    }
+
+    fn set_passed(&self, count: u8) {
+        for slot in 0..SLOTS {
+            let bit = if count >> slot & 1 == 1 { PASSED } else { 0 };
+            let word = self.words[slot].load(Relaxed);
+            self.words[slot].store(word.map_addr(|word| word & !PASSED | bit), Relaxed);
+        }
     }
 
     /// Counts one more entry that went past this bucket.
     pub(super) fn pass(&self) {
-        let meta = self.meta.load(Relaxed);
-        if meta >> PASSED_SHIFT < PASSED_MAX {
-            self.meta.store(meta + (1 << PASSED_SHIFT), Relaxed);
-        }
+        self.set_passed(self.passed().saturating_add(1));
     }
 
     /// Takes back one [`Bucket::pass`].
     pub(super) fn unpass(&self) {
-        let meta = self.meta.load(Relaxed);
-        let passed = meta >> PASSED_SHIFT;
+        let passed = self.passed();
         debug_assert!(passed > 0, "an entry lies past a bucket that counts none");
         if passed < PASSED_MAX {
-            self.meta.store(meta - (1 << PASSED_SHIFT), Relaxed);
+            self.set_passed(passed - 1);
         }
     }
 }
@@ -122,29 +150,32 @@ mod tests {
     use super::*;
 
     fn empty() -> Bucket {
-        Bucket { meta: AtomicU64::new(0), pointers: Default::default() }
+        Bucket { words: Default::default() }
     }
 
     #[test]
     fn matches_are_exact_for_neighbouring_tags() {
         let bucket = empty();
-        for (slot, tag) in [1u8, 2, 1, 128, 129, 255, 1].into_iter().enumerate() {
+        for (slot, tag) in [1u16, 2, 1, 128, 129, 0x7fff, 1, 3].into_iter().enumerate() {
             bucket.fill(slot, tag, NonNull::dangling());
         }
         assert_eq!(bucket.matches(1).collect::<Vec<_>>(), [0, 2, 6]);
-        assert_eq!(bucket.matches(128).collect::<Vec<_>>(), [3]);
-        assert_eq!(bucket.matches(3).count(), 0);
+        assert_eq!(bucket.matches(0x7fff).collect::<Vec<_>>(), [5]);
+        assert_eq!(bucket.matches(4).count(), 0);
         assert_eq!(bucket.vacancy(), None);
     }
 
     #[test]
-    fn the_passed_count_does_not_look_like_a_tag() {
+    fn the_passed_count_does_not_look_like_a_tag_or_an_address() {
         let bucket = empty();
         for _ in 0..7 {
             bucket.pass();
         }
-        assert_eq!(bucket.matches(7).count(), 0);
-        assert_eq!(bucket.matches(0).count(), 7);
+        assert_eq!(bucket.matches(0).count(), SLOTS);
+        bucket.fill(0, 9, NonNull::dangling());
+        assert_eq!(bucket.get(0), Some(NonNull::dangling()));
+        assert_eq!((bucket.get(1), bucket.passed()), (None, 7));
+        bucket.clear(0);
         for _ in 0..7 {
             bucket.unpass();
         }

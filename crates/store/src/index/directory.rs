@@ -34,6 +34,13 @@ pub(super) struct SegmentRef {
     pub(super) depth: u32,
 }
 
+impl SegmentRef {
+    #[inline(always)]
+    pub(super) fn segment(self) -> Segment {
+        Segment::from_parts(self.address, self.buckets)
+    }
+}
+
 impl Directory {
     pub(super) const EMPTY: Directory = Directory(ptr::null_mut());
 

@@ -21,6 +21,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use bucket::SLOTS;
+pub(crate) use bucket::TAG_BITS;
 use directory::Directory;
 use segment::{Position, Segment, home_of};
 
@@ -60,7 +61,7 @@ impl Index {
     pub fn find(
         &self,
         place: u64,
-        tag: u8,
+        tag: u16,
         mut is_it: impl FnMut(NonNull<u8>) -> bool,
     ) -> Option<Found> {
         if self.directory.is_empty() {
@@ -74,7 +75,7 @@ impl Index {
                 let entry = bucket.get(slot)?;
                 if is_it(entry) {
                     let position = Position { bucket: index, slot: slot as u32 };
-                    let segment = Segment::from_address(covering.address);
+                    let segment = covering.segment();
                     return Some(Found { segment, position, entry });
                 }
             }
@@ -90,7 +91,7 @@ impl Index {
     pub fn insert(
         &mut self,
         place: u64,
-        tag: u8,
+        tag: u16,
         entry: NonNull<u8>,
         place_of: impl Fn(NonNull<u8>) -> u64,
     ) {
@@ -208,7 +209,7 @@ impl Index {
     }
 
     fn segment(&self, place: u64) -> Segment {
-        Segment::from_address(self.directory.lookup(place).address)
+        self.directory.lookup(place).segment()
     }
 
     /// Visits every segment once; `visit` may retire it.
@@ -218,29 +219,25 @@ impl Index {
         }
         let mut index = 0;
         while index < 1 << self.directory.depth() {
-            let segment = Segment::from_address(self.directory.at(index).address);
+            let segment = self.directory.at(index).segment();
             index += 1 << (self.directory.depth() - segment.depth());
             visit(segment);
         }
     }
 
-    /// Makes the segment that covers `place` larger, or splits it in two.
+    /// Makes the only segment larger, or splits the one that covers `place` in two.
     fn make_room(&mut self, place: u64, segment: Segment, place_of: &impl Fn(NonNull<u8>) -> u64) {
-        let half_full = segment.live() * 2 >= segment.buckets() * SLOTS as u32;
-        let splittable = segment.depth() < DEPTH_MAX;
-        if segment.is_full_size() || !half_full {
-            assert!(
-                splittable,
-                "more keys share {DEPTH_MAX} bits of a seeded hash than a segment holds"
-            );
+        if segment.is_full_size() {
+            let depth = segment.depth();
+            assert!(depth < DEPTH_MAX, "keys agree in {DEPTH_MAX} bits of a seeded hash");
             self.split(place, segment, place_of);
         } else {
-            // One more than now fits nowhere in the present size, so this is the next size.
-            let room = (segment.live() + 1).max(segment.buckets() * SLOTS as u32 * 9 / 10 + 2);
-            self.rebuild(place, segment, room as usize, place_of);
+            let room = segment.live() as usize + 1;
+            self.rebuild(place, segment, room.max(segment.limit() as usize + 1), place_of);
         }
     }
 
+    /// Replaces the only segment by one with this much room.
     fn rebuild(
         &mut self,
         place: u64,
@@ -262,36 +259,30 @@ impl Index {
             self.directory = doubled;
         }
         let bit = 1u64 << (64 - depth);
-        let mut ones = 0;
-        segment.for_each(|_, entry| ones += usize::from(place_of(entry) & bit != 0));
-        let zeros = segment.live() as usize - ones;
-        // A few more than the entries that are there, so that the next insert finds room.
-        let low = Segment::with_room_for(zeros + zeros / 8 + 1, depth);
-        let high = Segment::with_room_for(ones + ones / 8 + 1, depth);
+        let (low, high) = (Segment::full_size(depth), Segment::full_size(depth));
         move_all(segment, place_of, |place| if place & bit == 0 { low } else { high });
         self.directory.cover(place & !bit, low);
         self.directory.cover(place | bit, high);
         directory::retire(segment);
     }
 
-    /// Makes a sparse segment smaller, together with its neighbour if both fit well in one.
+    /// Unites a sparse segment with its neighbour, or makes the only one smaller.
     fn shrink(&mut self, place: u64, segment: Segment, place_of: &impl Fn(NonNull<u8>) -> u64) {
-        if segment.depth() > 0 {
-            let other = self.segment(place ^ (1 << (64 - segment.depth())));
-            let together = (segment.live() + other.live()) as usize;
-            if other.depth() == segment.depth() && together < 64 * SLOTS / 3 {
-                let merged =
-                    Segment::with_room_for(together + together / 4 + 1, segment.depth() - 1);
-                move_all(segment, place_of, |_| merged);
-                move_all(other, place_of, |_| merged);
-                self.directory.cover(place, merged);
-                directory::retire(segment);
-                directory::retire(other);
-                return;
-            }
+        let depth = segment.depth();
+        if depth == 0 {
+            let live = segment.live() as usize;
+            self.rebuild(place, segment, live + live / 2 + 1, place_of);
+            return;
         }
-        let live = segment.live() as usize;
-        self.rebuild(place, segment, live + live / 2 + 1, place_of);
+        let other = self.segment(place ^ (1 << (64 - depth)));
+        if other.depth() == depth && segment.fits_together_with(other) {
+            let merged = Segment::full_size(depth - 1);
+            move_all(segment, place_of, |_| merged);
+            move_all(other, place_of, |_| merged);
+            self.directory.cover(place, merged);
+            directory::retire(segment);
+            directory::retire(other);
+        }
     }
 }
 
@@ -331,7 +322,7 @@ impl BucketHint {
     /// The first entry in the bucket whose tag matches: an address to prefetch, not to read.
     #[inline(always)]
     #[must_use]
-    pub fn entry(self, tag: u8, _pinned: &crossbeam_epoch::Guard) -> Option<*const u8> {
+    pub fn entry(self, tag: u16, _pinned: &crossbeam_epoch::Guard) -> Option<*const u8> {
         // SAFETY: the bucket was reachable when this thread had pinned, so it is not freed before
         // the thread unpins; it consists of atomics.
         let bucket = unsafe { &*self.0 };

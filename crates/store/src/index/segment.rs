@@ -1,4 +1,8 @@
-//! A segment of the index: up to 63 buckets in one allocation, after a header line.
+//! A segment of the index: up to 11 buckets in one allocation, with a header behind them.
+//!
+//! The allocator aligns to 16 bytes, buckets are cache lines: one line more than the buckets is
+//! asked for, the buckets begin at the first line boundary, and the header lies in what is left of
+//! that line behind them. So sizes are the allocator's classes exactly, and none is rounded up.
 //!
 //! Entries are placed in the bucket that their place (see [`crate::key`]) names, or in the next one
 //! with room, around the end. Buckets are in the order of places, so a bucket is a range of places.
@@ -11,26 +15,33 @@ use std::ptr::NonNull;
 
 use super::bucket::{Bucket, SLOTS};
 
-/// Sizes of a segment in cache lines, header included: the allocator's classes, so nothing is lost.
-const LINES: [u8; 19] = [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64];
+/// Sizes of a segment in cache lines, one for the header included: the allocator's classes, so
+/// nothing is lost. An index of one segment grows through them; one of several has only the last,
+/// because blocks of one size leave no holes: with sizes up to 64 lines a table whose stripes all
+/// grow from one size to the next left a third of the index in half-empty pages.
+const LINES: [u8; 9] = [2, 3, 4, 5, 6, 7, 8, 10, 12];
 
 const LINE: usize = 64;
 
-#[repr(C, align(64))]
+#[repr(C)]
 struct Header {
-    /// Buckets that follow, 1..=63.
-    buckets: u32,
     /// Entries, 0..=buckets * SLOTS.
     live: u32,
     /// How many leading bits of a place all entries of this segment share, 0..=[`super::DEPTH_MAX`].
     depth: u32,
+    /// Bytes between the start of the allocation and the first bucket, 0..64.
+    lead: u32,
 }
 
-const _: () = assert!(size_of::<Header>() == LINE);
+const ALIGN: usize = 16;
+const _: () = assert!(size_of::<Header>() <= ALIGN, "the least that is left behind the buckets");
 
 /// A handle to a segment. Copies alias: what may be done with one is said where it is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Segment(NonNull<Header>);
+pub(super) struct Segment {
+    first: NonNull<Bucket>,
+    buckets: u32,
+}
 
 /// Where an entry lies.
 #[derive(Clone, Copy)]
@@ -56,17 +67,26 @@ impl Segment {
         Segment::allocate(u32::from(lines) - 1, depth)
     }
 
+    /// An empty segment of the largest size.
+    pub(super) fn full_size(depth: u32) -> Segment {
+        Segment::with_room_for(usize::MAX, depth)
+    }
+
     fn allocate(buckets: u32, depth: u32) -> Segment {
         let layout = layout(buckets);
         // SAFETY: the layout is not of size zero.
         let memory = unsafe { alloc_zeroed(layout) };
-        let Some(header) = NonNull::new(memory.cast::<Header>()) else {
+        let lead = memory.align_offset(LINE);
+        // SAFETY: `lead` is less than a line, of which there is one more than buckets.
+        let Some(first) = NonNull::new(unsafe { memory.add(lead) }).filter(|_| !memory.is_null())
+        else {
             handle_alloc_error(layout)
         };
-        // SAFETY: the memory is large enough for a header, aligned for it, and ours alone. Zeroed
-        // memory is an array of empty buckets.
-        unsafe { header.write(Header { buckets, live: 0, depth }) };
-        Segment(header)
+        let segment = Segment { first: first.cast(), buckets };
+        // SAFETY: the lead is a multiple of 16 below 64, so at least 16 bytes are left behind the
+        // buckets, aligned; the memory is ours alone. Zeroed memory is an array of empty buckets.
+        unsafe { segment.header().write(Header { live: 0, depth, lead: lead as u32 }) };
+        segment
     }
 
     /// Gives the memory back.
@@ -74,60 +94,78 @@ impl Segment {
     /// # Safety
     /// Nobody may use this segment any more, not even to prefetch.
     pub(super) unsafe fn free(self) {
-        let layout = layout(self.buckets());
-        // SAFETY: allocated by `allocate` with this layout; the caller promises that it is unused.
-        unsafe { dealloc(self.0.as_ptr().cast(), layout) };
+        let layout = layout(self.buckets);
+        // SAFETY: the segment is alive until here; `lead` says where its allocation starts. It was
+        // allocated by `allocate` with this layout; the caller promises that it is unused.
+        unsafe {
+            let lead = (*self.header().as_ptr()).lead as usize;
+            dealloc(self.first.as_ptr().cast::<u8>().sub(lead), layout);
+        }
     }
 
-    pub(super) fn from_address(address: NonNull<u8>) -> Segment {
-        Segment(address.cast())
+    pub(super) fn from_parts(first: NonNull<u8>, buckets: u32) -> Segment {
+        Segment { first: first.cast(), buckets }
     }
 
     pub(super) fn address(self) -> NonNull<u8> {
-        self.0.cast()
+        self.first.cast()
+    }
+
+    fn header(self) -> NonNull<Header> {
+        // SAFETY: the header lies behind the buckets, within the allocation.
+        unsafe { self.first.add(self.buckets as usize).cast() }
     }
 
     #[inline]
     pub(super) fn buckets(self) -> u32 {
-        // SAFETY: a segment in hand is alive, and `buckets` never changes.
-        unsafe { self.0.as_ref().buckets }
+        self.buckets
     }
 
     pub(super) fn live(self) -> u32 {
         // SAFETY: the segment is alive; only the lock holder reads or writes `live`.
-        unsafe { self.0.as_ref().live }
+        unsafe { self.header().as_ref().live }
     }
 
     pub(super) fn depth(self) -> u32 {
         // SAFETY: the segment is alive, and `depth` never changes.
-        unsafe { self.0.as_ref().depth }
+        unsafe { self.header().as_ref().depth }
     }
 
     fn add_live(self, change: i32) {
         let live = self.live().wrapping_add_signed(change);
         // SAFETY: the segment is alive; only the lock holder reads or writes `live`, and no
         // reference to the header is held across this.
-        unsafe { (*self.0.as_ptr()).live = live };
+        unsafe { (*self.header().as_ptr()).live = live };
     }
 
-    /// Bucket `index` of the segment at `address`, without reading the header.
+    /// Bucket `index` of the segment whose buckets are at `address`.
     #[inline(always)]
     pub(super) fn bucket_at<'a>(address: NonNull<u8>, index: u32) -> &'a Bucket {
         // SAFETY: callers pass `index < buckets`, so the bucket lies within the allocation; buckets
         // are atomics and may be shared. The reference is used while the segment is alive: under
         // the stripe's lock or while the reader is pinned.
-        unsafe { &*address.as_ptr().add(LINE + index as usize * LINE).cast::<Bucket>() }
+        unsafe { &*address.as_ptr().cast::<Bucket>().add(index as usize) }
     }
 
     #[inline(always)]
     pub(super) fn bucket<'a>(self, index: u32) -> &'a Bucket {
         debug_assert!(index < self.buckets());
-        Segment::bucket_at(self.0.cast(), index)
+        Segment::bucket_at(self.first.cast(), index)
     }
 
     /// Whether the segment should get one more entry without growing first.
     pub(super) fn has_room(self) -> bool {
-        self.live() < limit(self.buckets())
+        self.live() < self.limit()
+    }
+
+    /// How many entries it takes before it grows.
+    pub(super) fn limit(self) -> u32 {
+        limit(self.buckets)
+    }
+
+    /// Whether the entries of both would fill at most two thirds of one.
+    pub(super) fn fits_together_with(self, other: Segment) -> bool {
+        (self.live() + other.live()) * 3 <= self.buckets * SLOTS as u32 * 2
     }
 
     /// Whether it is the largest kind of segment.
@@ -136,7 +174,7 @@ impl Segment {
     }
 
     /// Puts an entry at its home or at most `probes_max` buckets further. False: no room there.
-    pub(super) fn place(self, place: u64, tag: u8, entry: NonNull<u8>, probes_max: u32) -> bool {
+    pub(super) fn place(self, place: u64, tag: u16, entry: NonNull<u8>, probes_max: u32) -> bool {
         let buckets = self.buckets();
         let home = home_of(place, self.depth(), buckets);
         let mut index = home;
@@ -167,7 +205,7 @@ impl Segment {
     }
 
     /// Calls `visit` with the tag and pointer of every entry.
-    pub(super) fn for_each(self, mut visit: impl FnMut(u8, NonNull<u8>)) {
+    pub(super) fn for_each(self, mut visit: impl FnMut(u16, NonNull<u8>)) {
         for index in 0..self.buckets() {
             let bucket = self.bucket(index);
             for slot in 0..SLOTS {
@@ -185,6 +223,6 @@ fn limit(buckets: u32) -> u32 {
 }
 
 fn layout(buckets: u32) -> Layout {
-    Layout::from_size_align((buckets as usize + 1) * LINE, LINE)
+    Layout::from_size_align((buckets as usize + 1) * LINE, ALIGN)
         .expect("a segment is at most 64 lines long")
 }

@@ -21,8 +21,8 @@ fn unbox(entry: NonNull<u8>) {
     drop(unsafe { Box::from_raw(entry.cast::<u64>().as_ptr()) });
 }
 
-fn tag_of(place: u64) -> u8 {
-    (place as u8).max(1)
+fn tag_of(place: u64) -> u16 {
+    (place as u16 & 0x7fff).max(1)
 }
 
 fn find(index: &Index, place: u64) -> Option<Found> {
