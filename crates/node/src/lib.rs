@@ -5,6 +5,7 @@
 //! parsed commands and a [`log::LogDriver`] on the log thread.
 
 pub mod config;
+pub mod clients;
 pub mod exclusive;
 pub mod families;
 pub mod handler;
@@ -16,5 +17,7 @@ pub mod node;
 pub mod recovery;
 pub mod session;
 pub mod settings;
+mod sync;
+pub mod snapshot;
 pub mod table;
 pub mod worker;

@@ -3,8 +3,13 @@
 //! Names, texts and ranges (CONFIG GET and SET, the configuration file) are the registry's; this is
 //! only where the values are.
 
-use std::sync::RwLock;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::sync::{OnceLock, PoisonError, RwLock};
+
+use crate::config::{SavePoint, Value};
+use crate::log::Fsync;
 
 /// Values in force.
 pub struct Settings {
@@ -42,6 +47,68 @@ pub struct Settings {
     pub active_expire_effort: AtomicU64,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// How slowly counters of uses rise.
+    pub lfu_log_factor: AtomicU64,
+    /// Minutes without use after which they fall by one; 0: never.
+    pub lfu_decay_minutes: AtomicU64,
+    /// When the log is synced: an index into [`crate::config::FSYNC`].
+    pub fsync: AtomicU8,
+    /// Addresses to listen on, separated by blanks.
+    pub bind: RwLock<Vec<u8>>,
+    /// Port for Redis clients; 0: none.
+    pub port: AtomicU64,
+    /// Connections that may wait to be accepted.
+    pub tcp_backlog: AtomicU64,
+    /// Port for TLS; 0: none.
+    pub tls_port: AtomicU64,
+    /// Path of the server's certificate; empty: none.
+    pub tls_cert_file: RwLock<Vec<u8>>,
+    /// Path of its key.
+    pub tls_key_file: RwLock<Vec<u8>>,
+    /// Path of the authorities that clients' certificates are checked against.
+    pub tls_ca_cert_file: RwLock<Vec<u8>>,
+    /// Whether clients must show a certificate: 0 no, 1 yes, 2 if they like.
+    pub tls_auth_clients: AtomicU8,
+    /// Worker threads; 0: one per core.
+    pub threads: AtomicU64,
+    /// Where the log, snapshots and the node's identity are kept.
+    pub data_dir: RwLock<Vec<u8>>,
+    save_points: RwLock<Vec<SavePoint>>,
+    /// What was set of parameters that nothing reads yet.
+    remembered: RwLock<BTreeMap<&'static str, Value>>,
+    config_file: OnceLock<PathBuf>,
+}
+
+impl Settings {
+    /// Snapshots by time and changes.
+    #[must_use]
+    pub fn save_points(&self) -> Vec<SavePoint> {
+        self.save_points.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces them.
+    pub fn set_save_points(&self, points: Vec<SavePoint>) {
+        *self.save_points.write().unwrap_or_else(PoisonError::into_inner) = points;
+    }
+
+    /// The configuration file that the server was started with.
+    #[must_use]
+    pub fn config_file(&self) -> Option<PathBuf> {
+        self.config_file.get().cloned()
+    }
+
+    /// Told once, at the start. A second time changes nothing.
+    pub fn set_config_file(&self, path: PathBuf) {
+        let _already_told = self.config_file.set(path);
+    }
+
+    pub(crate) fn remembered(&self, name: &str) -> Option<Value> {
+        self.remembered.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(crate) fn remember(&self, name: &'static str, value: Value) {
+        self.remembered.write().unwrap_or_else(PoisonError::into_inner).insert(name, value);
+    }
 }
 
 impl Default for Settings {
@@ -66,6 +133,22 @@ impl Default for Settings {
             hz: AtomicU64::new(10),
             active_expire_effort: AtomicU64::new(1),
             active_expire: AtomicBool::new(true),
+            lfu_log_factor: AtomicU64::new(10),
+            lfu_decay_minutes: AtomicU64::new(1),
+            fsync: AtomicU8::new(Fsync::Everysec as u8),
+            bind: RwLock::new(b"127.0.0.1".into()),
+            port: AtomicU64::new(6379),
+            tcp_backlog: AtomicU64::new(511),
+            tls_port: AtomicU64::new(0),
+            tls_cert_file: RwLock::default(),
+            tls_key_file: RwLock::default(),
+            tls_ca_cert_file: RwLock::default(),
+            tls_auth_clients: AtomicU8::new(1),
+            threads: AtomicU64::new(0),
+            data_dir: RwLock::new(b"trefoil-data".into()),
+            save_points: RwLock::default(),
+            remembered: RwLock::default(),
+            config_file: OnceLock::new(),
         }
     }
 }
