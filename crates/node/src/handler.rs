@@ -1,5 +1,6 @@
 //! What a command about the connection or the node sees of a call.
 
+use trefoil_clock::Lsn;
 use trefoil_commands::CommandError;
 use trefoil_wire::Args;
 use trefoil_wire::resp::{Reply, ReplyBuf};
@@ -31,6 +32,8 @@ pub struct NodeCall<'c> {
     pub args: Args<'c>,
     /// Where the reply goes.
     pub out: &'c mut ReplyBuf,
+    /// The reply may leave once this is durable; zero at first.
+    pub depends_on: Lsn,
 }
 
 impl NodeCall<'_> {

@@ -24,6 +24,8 @@ use trefoil_store::{Key, KeyHash};
 use trefoil_wire::Args;
 use trefoil_wire::resp::{Reply, ReplyBuf};
 
+use crate::exclusive::Pass;
+pub use crate::exclusive::Wake;
 use crate::handler::{Flow, NodeCall};
 use crate::log::{Fsync, LogHealth};
 use crate::node::Node;
@@ -42,10 +44,8 @@ pub struct Worker {
     pub calls: Vec<u64>,
     /// Replies of this turn wait for the log.
     pub gated: bool,
-    /// Within the shared side of the exclusive gate.
-    inside: bool,
-    /// Others were kept out by this worker's being alone, and are to be woken.
-    wake_others: bool,
+    /// Its dealings with the exclusive gate.
+    pass: Pass,
     stripes: Vec<StripeId>,
     spare: LogBatch,
 }
@@ -67,17 +67,6 @@ pub struct Ran {
     pub depends_on: Lsn,
 }
 
-/// Which other workers are to be woken after a turn.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wake {
-    /// Nobody waits.
-    None,
-    /// One waits to be alone.
-    One(usize),
-    /// They were kept out, and may come in again.
-    All,
-}
-
 impl Ran {
     const fn independent(flow: Flow) -> Ran {
         Ran { flow, depends_on: Lsn::ZERO }
@@ -94,8 +83,7 @@ impl Worker {
             writer: Writer::new(index, seed),
             calls: vec![0; TABLE.len()],
             gated: false,
-            inside: false,
-            wake_others: false,
+            pass: Pass::new(index),
             stripes: Vec::new(),
             spare: LogBatch::default(),
         }
@@ -105,21 +93,13 @@ impl Worker {
     pub fn begin_turn(&mut self, now_ms: u64) {
         self.writer.now_ms = now_ms;
         self.gated = self.node.log.fsync() == Fsync::Always;
-        self.inside = self.node.exclusive.enter(self.index);
+        self.pass.begin(&self.node.exclusive);
     }
 
     /// Ends it: what was written goes to the log. Says which workers are to be woken.
     pub fn end_turn(&mut self) -> Wake {
         self.publish();
-        let claimant = if self.inside { self.node.exclusive.leave(self.index) } else { None };
-        self.inside = false;
-        if std::mem::take(&mut self.wake_others) {
-            return Wake::All;
-        }
-        match claimant {
-            Some(claimant) if claimant != self.index => Wake::One(claimant),
-            _ => Wake::None,
-        }
+        self.pass.end(&self.node.exclusive)
     }
 
     fn publish(&mut self) {
@@ -166,6 +146,7 @@ impl Worker {
         let Some(entry) = prepared.entry else {
             return self.refuse(session, &unknown_command(args), out);
         };
+        session.command = entry.id;
         if !entry.spec.takes(args.len()) {
             return self.refuse(session, &wrong_arity(&entry.full_name), out);
         }
@@ -176,7 +157,7 @@ impl Worker {
         }
         match entry.run {
             Run::Data(handler, locking) => {
-                if !self.inside {
+                if !self.pass.is_inside() && locking != Locking::Exclusive {
                     return Ran::independent(Flow::Retry);
                 }
                 if entry.spec.flags.has(Flags::WRITE) {
@@ -193,9 +174,10 @@ impl Worker {
             Run::Node(handler) => {
                 self.calls[usize::from(entry.id)] += 1;
                 let start = out.position();
-                let mut call = NodeCall { worker: self, session, args, out };
+                let depends_on = Lsn::ZERO;
+                let mut call = NodeCall { worker: self, session, args, out, depends_on };
                 match handler(&mut call) {
-                    Ok(flow) => Ran::independent(flow),
+                    Ok(flow) => Ran { flow, depends_on: call.depends_on },
                     Err(error) => {
                         out.truncate_to(start);
                         self.refuse(session, &error.text(), out)
@@ -222,7 +204,7 @@ impl Worker {
                 Txn::single(keyspace, &mut self.writer, session.db, &key)
             }
             (Locking::Exclusive, _) => {
-                if !alone(node, self.index, &mut self.inside) {
+                if !self.pass.try_alone(&node.exclusive) {
                     return Ran::independent(Flow::Retry);
                 }
                 Txn::exclusive(keyspace, &mut self.writer, session.db)
@@ -263,24 +245,13 @@ impl Worker {
     /// Gives the gate back and goes on as one of many.
     fn leave_alone(&mut self) {
         self.publish();
-        self.wake_others = self.node.exclusive.release(self.index) || self.wake_others;
-        self.inside = self.node.exclusive.enter(self.index);
+        self.pass.leave_alone(&self.node.exclusive);
     }
 
     fn refuse(&mut self, session: &Session, text: &str, out: &mut ReplyBuf) -> Ran {
         Reply::new(out, session.protocol).error(text);
         Ran::independent(Flow::Continue)
     }
-}
-
-/// Leaves the shared side and tries to be alone. If that fails the shared side is left all the same:
-/// the others can only leave if this worker does not run batches meanwhile.
-fn alone(node: &Node, worker: usize, inside: &mut bool) -> bool {
-    if *inside {
-        let _claimant = node.exclusive.leave(worker);
-        *inside = false;
-    }
-    node.exclusive.try_alone(worker)
 }
 
 const MISCONF: &str = "MISCONF Errors writing to the log: the disk is full or fails. Writes are \
