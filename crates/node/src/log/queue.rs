@@ -17,8 +17,8 @@ use trefoil_store::record::LogBatch;
 const BYTES_MAX: usize = 64 << 20;
 
 /// Emptied batches kept for reuse, and the largest that is kept.
-const SPARES_MAX: usize = 16;
-const SPARE_CAPACITY_MAX: usize = 1 << 20;
+const SPARES_MAX: usize = 4;
+const SPARE_CAPACITY_MAX: usize = 256 << 10;
 
 /// When the log is synced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +72,8 @@ pub struct LogQueue {
     health: AtomicU8,
     appended: AtomicU64,
     durable: AtomicU64,
+    /// Bytes of records written since an arbitrary beginning.
+    bytes_logged: AtomicU64,
 }
 
 #[derive(Default)]
@@ -107,6 +109,7 @@ impl LogQueue {
             health: AtomicU8::new(LogHealth::Writing as u8),
             appended: AtomicU64::new(end.0),
             durable: AtomicU64::new(end.0),
+            bytes_logged: AtomicU64::new(0),
         }
     }
 
@@ -157,6 +160,17 @@ impl LogQueue {
     #[must_use]
     pub fn durable(&self) -> Lsn {
         Lsn(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Bytes of records written so far, those replayed at start included: differences count.
+    #[must_use]
+    pub fn bytes_logged(&self) -> u64 {
+        self.bytes_logged.load(Ordering::Relaxed)
+    }
+
+    /// More was written, or found at start.
+    pub fn add_bytes_logged(&self, bytes: u64) {
+        self.bytes_logged.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Told by the log thread.
