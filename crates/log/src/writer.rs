@@ -78,7 +78,7 @@ impl Default for WriterOptions {
             segment_bytes: 64 << 20,
             allocate: Allocate::default(),
             recycled_max: 2,
-            buffer_bytes: 1 << 20,
+            buffer_bytes: 256 << 10,
         }
     }
 }

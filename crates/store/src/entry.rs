@@ -13,9 +13,14 @@
 //! Invariants: the allocation's size is `size_class` of its content; an entry of kind
 //! [`Kind::String`] with SHARED owns one count of its `Arc`.
 
+mod size;
+
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+
+pub use size::size_class;
+use size::{read_varint, varint_len, write_varint};
 
 /// A large value that the store, replies and snapshots share without copying.
 pub type SharedBytes = Arc<Vec<u8>>;
@@ -338,62 +343,9 @@ impl Content<'_> {
     }
 }
 
-/// The allocator's good size for `len` bytes: steps of 16 up to 128, then four steps an octave, as
-/// in mimalloc. An overwrite within one class needs no new allocation.
-#[inline]
-#[must_use]
-pub fn size_class(len: usize) -> usize {
-    if len <= 128 {
-        return len.next_multiple_of(16);
-    }
-    let octave = (len - 1).ilog2();
-    len.next_multiple_of(1 << (octave - 2))
-}
-
 fn layout(size: usize) -> Layout {
     Layout::from_size_align(size_class(size), ALIGN)
         .expect("entries are smaller than the address space")
-}
-
-fn varint_len(value: usize) -> usize {
-    if value < 0x80 { 1 } else { (value.ilog2() / 7 + 1) as usize }
-}
-
-/// # Safety
-/// `at` has room for `varint_len(value)` bytes.
-#[inline(always)]
-unsafe fn write_varint(at: *mut u8, mut value: usize) -> usize {
-    let mut len = 0;
-    while value >= 0x80 {
-        // SAFETY: see the contract.
-        unsafe { at.add(len).write(value as u8 | 0x80) };
-        value >>= 7;
-        len += 1;
-    }
-    // SAFETY: see the contract.
-    unsafe { at.add(len).write(value as u8) };
-    len + 1
-}
-
-/// # Safety
-/// `at` points at what `write_varint` wrote.
-#[inline(always)]
-unsafe fn read_varint(at: *const u8) -> (usize, usize) {
-    // SAFETY: see the contract.
-    let first = unsafe { at.read() };
-    if first < 0x80 {
-        return (first as usize, 1);
-    }
-    let (mut value, mut len) = ((first & 0x7f) as usize, 1);
-    loop {
-        // SAFETY: a byte with its high bit set is followed by another.
-        let byte = unsafe { at.add(len).read() };
-        value |= ((byte & 0x7f) as usize) << (7 * len);
-        len += 1;
-        if byte < 0x80 {
-            return (value, len);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -419,22 +371,6 @@ mod tests {
     #[test]
     fn a_key_of_16_and_a_value_of_64_bytes_take_96() {
         assert_eq!(size_class(content(&[0; 16], &[0; 64]).size()), 96);
-    }
-
-    #[test]
-    fn classes_are_the_allocators() {
-        for (len, class) in [
-            (1, 16),
-            (93, 96),
-            (97, 112),
-            (129, 160),
-            (160, 160),
-            (161, 192),
-            (257, 320),
-            (1025, 1280),
-        ] {
-            assert_eq!(size_class(len), class, "{len}");
-        }
     }
 
     #[test]
