@@ -41,4 +41,7 @@ pub struct Delivery {
 pub trait Post: Send + Sync {
     /// Puts mail into a worker's mailbox and wakes it.
     fn post(&self, worker: u32, mail: Mail);
+
+    /// Asks the process to stop cleanly, soon (SHUTDOWN).
+    fn stop_process(&self) {}
 }

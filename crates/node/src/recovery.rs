@@ -1,12 +1,19 @@
 //! Start: the newest valid snapshot, then the log from where it began.
+//!
+//! Invariants: nothing is served before the log has been replayed up to the snapshot's end (rule
+//! 13); a snapshot that ends behind the log's end, or that is damaged, is passed over for an older
+//! one, and said so; damage changes nothing on disk.
+
+mod epochs;
+mod pieces;
 
 use trefoil_clock::{Epoch, Hlc, Lsn};
 use trefoil_log::{
-    Disk, EpochCause, EpochEntry, FrameBody, Identity, Note, Positions, RecoverError, Recovered,
-    SnapshotError, SnapshotReader, WriteError, Writer, WriterOptions, newest_valid, recover,
-    remove_unfinished,
+    Disk, EpochCause, EpochEntry, Frame, FrameBody, Identity, Note, Positions, RecoverError,
+    Recovered, SnapshotError, WriteError, Writer, WriterOptions, list_snapshots, newest_valid,
+    recover, remove_unfinished,
 };
-use trefoil_store::apply::{apply, load};
+use trefoil_store::apply::apply;
 use trefoil_store::record::Stamp;
 use trefoil_store::txn::Writer as StoreWriter;
 use trefoil_store::{KeyHasher, Keyspace, Sequencer};
@@ -22,17 +29,38 @@ pub enum StartError {
     /// The log can't be written.
     #[error("the log was read but can't be continued: {0}")]
     Write(#[from] WriteError),
-    /// A snapshot can't be read.
-    #[error("a snapshot can't be read: {0}")]
-    Snapshot(#[from] SnapshotError),
     /// The directory can't be read.
     #[error("the data directory can't be read: {0}")]
     Io(#[from] std::io::Error),
-    /// The log begins after the newest snapshot ends.
+    /// The log ends before the snapshot does.
     #[error(
-        "records {0} to {1} are neither in a valid snapshot nor in the log; restore the missing files or start with an empty data directory"
+        "records {0} to {1} are neither in a valid snapshot nor in the log; nothing was changed. \
+         Restore the missing files, or start with an empty data directory"
     )]
     Hole(Lsn, Lsn),
+    /// No snapshot could be used, and the log alone does not begin early enough.
+    #[error("{log}. The snapshots that could have helped are unusable: {}", list(.rejected))]
+    NoSnapshot {
+        /// What the log says.
+        log: RecoverError,
+        /// The snapshots.
+        rejected: Vec<Rejected>,
+    },
+}
+
+/// A snapshot that was passed over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rejected {
+    /// The file.
+    pub name: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+fn list(rejected: &[Rejected]) -> String {
+    let lines: Vec<_> =
+        rejected.iter().map(|one| format!("{}: {}", one.name, one.reason)).collect();
+    lines.join("; ")
 }
 
 /// What was found.
@@ -42,10 +70,20 @@ pub struct Report {
     pub snapshot_keys: u64,
     /// Its start, 0 without one.
     pub snapshot_lsn: Lsn,
+    /// Its file, if there is one.
+    pub snapshot_name: Option<String>,
+    /// Bytes of its pieces.
+    pub snapshot_bytes: u64,
+    /// Newer ones that could not be used.
+    pub rejected: Vec<Rejected>,
     /// What the log held.
     pub log: Recovered,
     /// The epoch that begins now, or goes on.
     pub epoch: Epoch,
+    /// Why it does.
+    pub cause: EpochCause,
+    /// All epochs, this one included: a snapshot keeps them.
+    pub epochs: Vec<EpochEntry>,
 }
 
 /// A keyspace as it was, and the log to go on with.
@@ -65,7 +103,7 @@ pub struct StartOptions {
     pub identity: Identity,
     /// Hashes keys.
     pub hasher: KeyHasher,
-    /// Writers of counters: workers and one for everybody else.
+    /// Writers of counters: workers and one for everybody else. As many threads load a snapshot.
     pub tallies: usize,
     /// How the log is written.
     pub log: WriterOptions,
@@ -74,57 +112,136 @@ pub struct StartOptions {
 /// Loads what the disk holds.
 pub fn start<D: Disk>(disk: D, options: StartOptions) -> Result<Started<D>, StartError> {
     remove_unfinished(&disk)?;
-    let sequencer = Sequencer::starting_after(Lsn::ZERO, Hlc::default());
-    let keyspace = Keyspace::new(options.hasher, sequencer, options.tallies);
-    let mut replayer = StoreWriter::new(options.tallies - 1, 1);
-    let (snapshot, _rejected) = newest_valid(&disk, options.identity, SHARD, Lsn(u64::MAX))?;
-    let (mut snapshot_keys, mut snapshot_lsn, mut snapshot_end) = (0, Lsn::ZERO, Lsn::ZERO);
-    if let Some(snapshot) = &snapshot {
-        snapshot_lsn = snapshot.header().start_lsn;
-        snapshot_end = snapshot.footer().end.lsn;
-        snapshot_keys = load_snapshot(snapshot, &keyspace, &mut replayer)?;
-    }
-    let mut from = Positions::new();
-    from.set(stream(), snapshot_lsn);
-    let log = recover(&disk, options.identity, &from, |frame| {
-        if let FrameBody::Runs(runs) = &frame.body {
-            for run in runs.iter() {
-                for record in run.records() {
-                    let record = record?;
-                    if record.lsn > snapshot_lsn {
-                        let stamp = Stamp { lsn: record.lsn, hlc: record.hlc };
-                        apply(&keyspace, &mut replayer, stamp, record.effects)?;
-                    }
-                }
+    let mut rejected = Vec::new();
+    let mut up_to = Lsn(u64::MAX);
+    let (keyspace, snapshot, log) = loop {
+        let attempt = Attempt::load(&disk, &options, up_to, &mut rejected)?;
+        let from = attempt.snapshot.start_lsn;
+        let log = match replay(&disk, &options, from, &attempt.keyspace) {
+            Err(log) if !rejected.is_empty() => {
+                return Err(StartError::NoSnapshot { log, rejected });
             }
+            other => other?,
+        };
+        let (end, needed) = (log.end.positions.get(stream()), attempt.snapshot.end.0);
+        if end >= needed {
+            break (attempt.keyspace, attempt.snapshot, log);
         }
-        Ok(())
-    })?;
+        // The log lost its end after the snapshot was taken: an older snapshot may fit.
+        if !list_snapshots(&disk)?.iter().any(|other| other.end_lsn <= end) {
+            return Err(StartError::Hole(end.next(), needed));
+        }
+        let reason = format!("it ends at record {needed}, the log at {end}");
+        rejected.push(Rejected { name: attempt.snapshot.name.unwrap_or_default(), reason });
+        up_to = end;
+    };
     let end = log.end.positions.get(stream());
-    if end < snapshot_end {
-        return Err(StartError::Hole(end.next(), snapshot_end));
-    }
-    keyspace.sequencer().resume(end, log.end.last_hlc);
-    let (writer, epoch) = continue_log(disk, &options, &log, end)?;
-    let report = Report { snapshot_keys, snapshot_lsn, log, epoch };
+    keyspace.sequencer().resume(end, log.end.last_hlc.max(snapshot.end.1));
+    let mut epochs = epochs::join(&snapshot.epochs, log.epochs.get(&SHARD));
+    let (writer, epoch, cause) = continue_log(disk, &options, &log, &mut epochs, end)?;
+    let report = Report {
+        snapshot_keys: snapshot.keys,
+        snapshot_lsn: snapshot.start_lsn,
+        snapshot_name: snapshot.name,
+        snapshot_bytes: snapshot.bytes,
+        rejected,
+        log,
+        epoch,
+        cause,
+        epochs,
+    };
     Ok(Started { keyspace, writer, report })
 }
 
-fn load_snapshot<F: trefoil_log::DiskFile>(
-    snapshot: &SnapshotReader<F>,
-    keyspace: &Keyspace,
-    replayer: &mut StoreWriter,
-) -> Result<u64, StartError> {
-    let mut buffer = Vec::new();
-    let mut keys = 0;
-    for piece in snapshot.index()? {
-        let mut payload = snapshot.read_piece(&piece, &mut buffer)?;
-        while !payload.is_empty() {
-            load(keyspace, replayer, &mut payload).map_err(|_| SnapshotError::Footer)?;
-            keys += 1;
+/// What is known of the snapshot that was loaded; the default: there is none.
+#[derive(Default)]
+struct Loaded {
+    name: Option<String>,
+    keys: u64,
+    bytes: u64,
+    start_lsn: Lsn,
+    end: (Lsn, Hlc),
+    epochs: Vec<EpochEntry>,
+}
+
+struct Attempt {
+    keyspace: Keyspace,
+    snapshot: Loaded,
+}
+
+impl Attempt {
+    /// Loads the newest usable snapshot that ends at or before `up_to`.
+    fn load<D: Disk>(
+        disk: &D,
+        options: &StartOptions,
+        mut up_to: Lsn,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<Attempt, StartError> {
+        loop {
+            let sequencer = Sequencer::starting_after(Lsn::ZERO, Hlc::default());
+            let keyspace = Keyspace::new(options.hasher, sequencer, options.tallies);
+            let (reader, unusable) = newest_valid(disk, options.identity, SHARD, up_to)?;
+            for (snapshot, error) in unusable {
+                reject(rejected, snapshot.name, &error);
+            }
+            let Some(reader) = reader else {
+                return Ok(Attempt { keyspace, snapshot: Loaded::default() });
+            };
+            let (header, end) = (reader.header(), reader.footer().end);
+            let name = list_snapshots(disk)?.into_iter().find(|one| one.end_lsn == end.lsn);
+            let name = name.map(|one| one.name);
+            match pieces::load(&reader, &keyspace, options.tallies) {
+                Ok(keys) => {
+                    let snapshot = Loaded {
+                        name,
+                        keys,
+                        bytes: reader.pieces_bytes(),
+                        start_lsn: header.start_lsn,
+                        end: (end.lsn, end.hlc),
+                        epochs: header.epochs.clone(),
+                    };
+                    return Ok(Attempt { keyspace, snapshot });
+                }
+                Err(error) => reject(rejected, name.unwrap_or_default(), &error),
+            }
+            let Some(before) = end.lsn.0.checked_sub(1) else {
+                let sequencer = Sequencer::starting_after(Lsn::ZERO, Hlc::default());
+                let keyspace = Keyspace::new(options.hasher, sequencer, options.tallies);
+                return Ok(Attempt { keyspace, snapshot: Loaded::default() });
+            };
+            up_to = Lsn(before);
         }
     }
-    Ok(keys)
+}
+
+fn reject(rejected: &mut Vec<Rejected>, name: String, error: &SnapshotError) {
+    let one = Rejected { name, reason: error.to_string() };
+    if !rejected.contains(&one) {
+        rejected.push(one);
+    }
+}
+
+/// Applies the log's records after `from`.
+fn replay<D: Disk>(
+    disk: &D,
+    options: &StartOptions,
+    from: Lsn,
+    keyspace: &Keyspace,
+) -> Result<Recovered, RecoverError> {
+    let mut replayer = StoreWriter::new(options.tallies - 1, 1);
+    let mut needed_after = Positions::new();
+    needed_after.set(stream(), from);
+    recover(disk, options.identity, &needed_after, |frame: &Frame<'_>| {
+        let FrameBody::Runs(runs) = &frame.body else { return Ok(()) };
+        for record in runs.iter().flat_map(|run| run.records()) {
+            let record = record?;
+            if record.lsn > from {
+                let stamp = Stamp { lsn: record.lsn, hlc: record.hlc };
+                apply(keyspace, &mut replayer, stamp, record.effects)?;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Opens the log behind what was recovered, in a new epoch unless the last stop was clean.
@@ -132,11 +249,11 @@ fn continue_log<D: Disk>(
     disk: D,
     options: &StartOptions,
     log: &Recovered,
+    epochs: &mut Vec<EpochEntry>,
     end: Lsn,
-) -> Result<(Writer<D>, Epoch), StartError> {
-    let last = log.epochs.get(&SHARD).and_then(|epochs| epochs.last()).copied();
+) -> Result<(Writer<D>, Epoch, EpochCause), StartError> {
     let mut writer = Writer::open(disk, options.identity, log.end.clone(), options.log.clone())?;
-    let (epoch, cause) = match last {
+    let (epoch, cause) = match epochs.last() {
         None => (Epoch(1), EpochCause::FirstStart),
         Some(last) if log.clean_stop => (last.epoch, EpochCause::CleanRestart),
         Some(last) => (last.epoch.next(), EpochCause::DirtyRestart),
@@ -145,6 +262,7 @@ fn continue_log<D: Disk>(
         let entry = EpochEntry { epoch, first_lsn: end.next() };
         writer.append_note(&Note::EpochStart { shard: SHARD, entry, cause })?;
         writer.sync()?;
+        epochs::push(epochs, entry);
     }
-    Ok((writer, epoch))
+    Ok((writer, epoch, cause))
 }

@@ -33,19 +33,30 @@ pub fn apply(
     Ok(())
 }
 
-/// Loads the entry that a snapshot holds at the front of `input`: a version, then a put.
-pub fn load(
+/// Loads a piece of a snapshot: versions, each with a put. Returns how many entries it has.
+///
+/// Pieces may be loaded by several threads at once, each with counters of its own. An entry that was
+/// met twice (an index may shrink while a snapshot is taken) is loaded as the newer piece has it.
+pub fn load_piece(
     keyspace: &Keyspace,
     writer: &mut Writer,
-    input: &mut &[u8],
-) -> Result<(), DecodeError> {
-    let version = decode_version(input)?;
-    let stamp = Stamp { lsn: Lsn(version), hlc: Hlc(0) };
-    let effect = Effect::decode(input)?;
-    let mut replay = Replay { txn: Txn::replaying(keyspace, writer, stamp), stamp, changed: None };
-    replay.apply(effect);
-    replay.txn.commit();
-    Ok(())
+    mut input: &[u8],
+) -> Result<u64, DecodeError> {
+    let mut txn = Txn::replaying(keyspace, writer, Stamp { lsn: Lsn::ZERO, hlc: Hlc(0) });
+    let mut entries = 0;
+    while !input.is_empty() {
+        let version = decode_version(&mut input)?;
+        let Effect::PutString { table, key, value, deadline, raw } = Effect::decode(&mut input)?
+        else {
+            return Err(DecodeError::NotAPut);
+        };
+        txn.select_table(table);
+        let key = txn.key(key);
+        txn.restore(&key, NewString { raw, ..value.into() }, deadline, version);
+        entries += 1;
+    }
+    txn.commit();
+    Ok(entries)
 }
 
 struct Replay<'a> {
@@ -80,8 +91,18 @@ impl Replay<'_> {
             Effect::SetRange { table, key, offset, bytes } => {
                 self.change(table, key, |txn, key| txn.set_range(key, offset as usize, bytes));
             }
-            Effect::Flush { table } => self.txn.replay_flush(table),
+            Effect::Flush { table } => self.flush(table),
             Effect::Swap { a, b } => self.txn.swap(a, b),
+        }
+    }
+
+    /// Empties a table, also of what this very record has put there before.
+    fn flush(&mut self, table: Table) {
+        self.txn.replay_flush(table);
+        self.txn.select_table(table);
+        for (_, bytes) in self.changed.iter().flatten().filter(|(of, _)| *of == table) {
+            let key = self.txn.key(bytes);
+            self.txn.delete(&key);
         }
     }
 

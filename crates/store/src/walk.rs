@@ -4,7 +4,7 @@
 //! language can carry it. What is there during a whole walk is met at least once, however the index
 //! grows or shrinks meanwhile.
 
-use crate::entry::{Entry, Kind};
+use crate::entry::{Entry, Kind, SharedBytes, Value};
 use crate::key::STRIPES;
 use crate::keyspace::Keyspace;
 use crate::record::Effect;
@@ -166,15 +166,38 @@ pub fn sample(
 /// A piece of a snapshot: the entries of one segment of the index, as versions and puts.
 #[derive(Debug)]
 pub struct Piece {
-    /// Entries in it.
+    /// Small entries in it, which are encoded.
     pub entries: u64,
+    /// Entries with large values, which are shared, not copied while the lock is held.
+    pub large: Vec<LargeEntry>,
     /// Where the next piece begins. None: the stripe is done.
     pub next_place: Option<u64>,
     /// The last LSN that was handed out when the piece was taken.
     pub lsn: trefoil_clock::Lsn,
 }
 
-/// Encodes the entries of the segment that covers `place` of a stripe, holding its lock.
+/// An entry of a piece with a large value.
+#[derive(Debug)]
+pub struct LargeEntry {
+    table: Table,
+    version: u64,
+    key: Box<[u8]>,
+    value: SharedBytes,
+    deadline: Option<u64>,
+    raw: bool,
+}
+
+impl LargeEntry {
+    /// Appends its version and its put.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let LargeEntry { table, deadline, raw, .. } = *self;
+        encode_version(self.version, out);
+        Effect::PutString { table, key: &self.key, value: &self.value, deadline, raw }.encode(out);
+    }
+}
+
+/// Encodes the entries of the segment that covers `place` of a stripe, holding its lock. The caller
+/// sees to it that no exclusive transaction runs meanwhile: those are not protected by the lock.
 pub fn piece(
     keyspace: &Keyspace,
     table: Table,
@@ -183,9 +206,20 @@ pub fn piece(
     out: &mut Vec<u8>,
 ) -> Piece {
     let held = keyspace.hold(table, stripe);
-    let mut entries = 0;
+    let (mut entries, mut large) = (0, Vec::new());
     let next_place = held.state().index.visit_segment(place, |pointer| {
         let entry = Entry::from_pointer(pointer);
+        if let Value::Shared(shared) = entry.value() {
+            large.push(LargeEntry {
+                table,
+                version: entry.version(),
+                key: entry.key().into(),
+                value: SharedBytes::clone(shared),
+                deadline: entry.deadline(),
+                raw: entry.is_raw(),
+            });
+            return;
+        }
         entries += 1;
         encode_version(entry.version(), out);
         Effect::PutString {
@@ -197,7 +231,7 @@ pub fn piece(
         }
         .encode(out);
     });
-    Piece { entries, next_place, lsn: keyspace.sequencer().last_lsn() }
+    Piece { entries, large, next_place, lsn: keyspace.sequencer().last_lsn() }
 }
 
 fn met_of<'a>(entry: Entry) -> Met<'a> {

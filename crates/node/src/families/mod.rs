@@ -1,6 +1,9 @@
 //! Commands about connections and the node, one file per theme.
 
+mod config;
 mod connection;
+mod help;
+mod persistence;
 
 use trefoil_commands::Command;
 
@@ -8,5 +11,5 @@ use crate::handler::NodeHandler;
 
 /// Every command that works on the connection or the node.
 pub fn all() -> impl Iterator<Item = &'static Command<NodeHandler>> {
-    [connection::COMMANDS].into_iter().flatten()
+    [connection::COMMANDS, persistence::COMMANDS, config::COMMANDS].into_iter().flatten()
 }

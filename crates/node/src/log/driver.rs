@@ -15,13 +15,12 @@ use trefoil_log::{
 use trefoil_store::record::LogBatch;
 
 use super::merge::Merge;
-use super::queue::{Fsync, LogHealth, LogQueue, Taken};
+use super::queue::{Fsync, LogHealth, LogQueue, POLL, Taken};
 
 /// The shard of the keyspace `default`.
 pub const SHARD: ShardId = ShardId(0);
 
-/// How long the driver looks by itself before it sleeps until it is woken.
-const POLL: Duration = Duration::from_millis(1);
+/// How often the driver looks by itself before it sleeps until it is woken.
 const POLLS_BEFORE_SLEEP: u32 = 200;
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -50,11 +49,18 @@ pub struct LogDriver<D: Disk> {
     epoch: Epoch,
     /// Called when records became durable and somebody may wait for that.
     on_durable: Box<dyn Fn() + Send>,
-    last_sync: Instant,
+    /// Time since an arbitrary beginning.
+    clock: Clock,
+    last_sync: Duration,
+    /// A sync was asked for and is still owed.
+    sync_owed: bool,
     quiet_polls: u32,
     failing: bool,
     spare_ready: bool,
 }
+
+/// A clock that never goes back.
+pub type Clock = Box<dyn Fn() -> Duration + Send>;
 
 impl<D: Disk> LogDriver<D> {
     /// A driver for a writer that stands where the queue begins.
@@ -65,28 +71,51 @@ impl<D: Disk> LogDriver<D> {
         on_durable: Box<dyn Fn() + Send>,
     ) -> LogDriver<D> {
         let end = writer.appended(stream());
+        let began = Instant::now();
         LogDriver {
             merge: Merge::starting_after(end.max(queue.appended())),
             queue,
             writer,
             epoch,
             on_durable,
-            last_sync: Instant::now(),
+            clock: Box::new(move || began.elapsed()),
+            last_sync: Duration::ZERO,
+            sync_owed: false,
             quiet_polls: 0,
             failing: false,
             spare_ready: false,
         }
     }
 
+    /// The same with a simulation's time.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> LogDriver<D> {
+        self.last_sync = clock();
+        self.clock = clock;
+        self
+    }
+
     /// One round: waits for records, writes them, syncs if it is time.
     pub fn turn(&mut self) -> Result<Turn, LogLost> {
-        let taken = self.queue.take(self.patience());
+        self.round(self.patience())
+    }
+
+    /// A round with what is there, for simulations.
+    pub fn turn_without_waiting(&mut self) -> Result<Turn, LogLost> {
+        self.round(Some(Duration::ZERO))
+    }
+
+    fn round(&mut self, patience: Option<Duration>) -> Result<Turn, LogLost> {
+        let taken = self.queue.take(patience);
         let quiet = taken.batches.is_empty();
         self.quiet_polls = if quiet { self.quiet_polls.saturating_add(1) } else { 0 };
-        let Taken { batches, mut sync_wanted, stop } = taken;
+        let Taken { batches, sync_wanted, stop } = taken;
+        self.sync_owed |= sync_wanted;
         for batch in batches {
             self.merge.add(batch);
         }
+        // First of all, because it makes room on a full disk.
+        self.retain()?;
         match self.write() {
             Ok(used) => {
                 self.queue.give_back(used.into_iter());
@@ -95,19 +124,20 @@ impl<D: Disk> LogDriver<D> {
             Err(error) => return self.failed(error, stop),
         }
         let dirty = self.writer.durable_seq() < self.writer.written_seq();
-        sync_wanted |= match self.queue.fsync() {
-            Fsync::Always => dirty,
-            Fsync::Everysec => dirty && self.last_sync.elapsed() >= SYNC_EVERY,
+        let due = match self.queue.fsync() {
+            Fsync::Always => true,
+            Fsync::Everysec => self.since_sync() >= SYNC_EVERY,
             Fsync::No => false,
         };
-        if sync_wanted && dirty {
-            self.last_sync = Instant::now();
+        let sync = dirty && (due || self.sync_owed);
+        self.sync_owed = false;
+        if sync {
+            self.last_sync = (self.clock)();
             if let Err(error) = self.writer.sync() {
                 return self.failed(error, stop);
             }
         }
         self.tell();
-        self.retain()?;
         if stop && self.merge.is_empty() {
             self.writer.clean_stop().map_err(|error| self.lost(error))?;
             self.tell();
@@ -117,6 +147,11 @@ impl<D: Disk> LogDriver<D> {
         Ok(Turn::Continue)
     }
 
+    fn since_sync(&self) -> Duration {
+        (self.clock)().saturating_sub(self.last_sync)
+    }
+
+    /// How long to wait for records. Longer than [`POLL`] only in a sleep that a push ends.
     fn patience(&self) -> Option<Duration> {
         let dirty = self.writer.durable_seq() < self.writer.written_seq();
         if self.failing {
@@ -125,7 +160,7 @@ impl<D: Disk> LogDriver<D> {
         match self.queue.fsync() {
             Fsync::Always if self.spare_ready => None,
             Fsync::Everysec if dirty && self.quiet_polls > POLLS_BEFORE_SLEEP => {
-                Some(SYNC_EVERY.saturating_sub(self.last_sync.elapsed()).max(POLL))
+                Some(SYNC_EVERY.saturating_sub(self.since_sync()).max(POLL))
             }
             _ if self.quiet_polls > POLLS_BEFORE_SLEEP && self.spare_ready => None,
             _ => Some(POLL),
@@ -135,6 +170,7 @@ impl<D: Disk> LogDriver<D> {
     /// Writes every run whose turn it is. Returns the batches that are used up.
     fn write(&mut self) -> Result<Vec<LogBatch>, WriteError> {
         let mut used = Vec::new();
+        let mut bytes = 0;
         while let Some((run, payload)) = self.merge.peek() {
             let header = RunHeader {
                 shard: SHARD,
@@ -145,8 +181,10 @@ impl<D: Disk> LogDriver<D> {
                 count: run.count,
             };
             self.writer.append_runs(&[LogRun { header, payload }])?;
+            bytes += payload.len() as u64;
             used.extend(self.merge.done());
         }
+        self.queue.add_bytes_logged(bytes);
         self.writer.write()?;
         Ok(used)
     }

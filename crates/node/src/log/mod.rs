@@ -4,5 +4,5 @@ mod driver;
 mod merge;
 mod queue;
 
-pub use driver::{LogDriver, LogLost, SHARD, Turn, stream};
+pub use driver::{Clock, LogDriver, LogLost, SHARD, Turn, stream};
 pub use queue::{Fsync, LogHealth, LogQueue};

@@ -13,6 +13,9 @@ use std::time::Duration;
 use trefoil_clock::Lsn;
 use trefoil_store::record::LogBatch;
 
+/// How long the log thread looks by itself at a time.
+pub(super) const POLL: Duration = Duration::from_millis(1);
+
 /// Bytes that may wait for the log thread before writes have to wait.
 const BYTES_MAX: usize = 64 << 20;
 
@@ -232,7 +235,9 @@ impl LogQueue {
     /// For the log thread: waits for something to do, at most `patience` (None: until it comes).
     pub fn take(&self, patience: Option<Duration>) -> Taken {
         let mut state = self.lock();
-        self.asleep.store(patience.is_none(), Ordering::SeqCst);
+        // Who waits longer than a poll takes is to be woken: a record must not lie here for a second.
+        let asleep = patience.is_none_or(|patience| patience > POLL);
+        self.asleep.store(asleep, Ordering::SeqCst);
         let idle = |state: &mut State| {
             state.batches.is_empty()
                 && !state.sync_wanted

@@ -105,6 +105,9 @@ pub enum DecodeError {
     /// A table or database number out of range.
     #[error("the record names database {0}, but there are only 16")]
     UnknownTable(u64),
+    /// A snapshot holds values, not changes.
+    #[error("the snapshot holds an effect that is not a value")]
+    NotAPut,
 }
 
 const PUT_STRING: u8 = 1;

@@ -14,6 +14,7 @@
 mod carry;
 mod mutate;
 mod read;
+mod restore;
 #[cfg(test)]
 mod tests;
 mod walks;

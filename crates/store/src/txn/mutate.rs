@@ -250,7 +250,7 @@ impl<'a> Txn<'a> {
 
     /// Puts a value in place of what `found` names, or adds the key.
     #[inline]
-    fn store(
+    pub(super) fn store(
         &mut self,
         key: &Key<'_>,
         found: Option<(Found, Entry)>,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use trefoil_clock::{Hlc, Lsn};
 
 use super::*;
-use crate::apply::{apply, load};
+use crate::apply::{apply, load_piece};
 use crate::record::{LogBatch, Stamp};
 use crate::walk::{piece, scan};
 use crate::{KeyHasher, SHARED_LEN_MIN, Sequencer, Value};
@@ -198,6 +198,25 @@ fn run(keyspace: &Keyspace, writer: &mut Writer, step: &Step) {
     txn.commit();
 }
 
+#[test]
+fn replay_of_a_flush_deletes_what_its_own_record_had_written_before() {
+    let (keyspace, mut writer) = (keyspace(), writer());
+    let mut txn = Txn::exclusive(&keyspace, &mut writer, 0);
+    for name in [&b"before"[..], b"both"] {
+        txn.put(&keyspace.key(name), b"1"[..].into(), Deadline::None);
+    }
+    txn.flush(0);
+    txn.put(&keyspace.key(b"both"), b"2"[..].into(), Deadline::None);
+    txn.commit();
+    let batch = writer.log.take(LogBatch::default());
+    let (rebuilt, mut replayer) = (self::keyspace(), self::writer());
+    for (stamp, effects) in records(&batch) {
+        apply(&rebuilt, &mut replayer, stamp, &effects).expect("whole records");
+    }
+    assert_eq!(contents(&rebuilt, 0), contents(&keyspace, 0));
+    assert_eq!(rebuilt.len(0), 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -222,7 +241,9 @@ proptest! {
                 if !keyspace.has_table(walk.0) { walk = (walk.0 + 1, 0); continue; }
                 let mut place = Some(0);
                 while let Some(at) = place {
-                    place = piece(keyspace, walk.0, walk.1, at, &mut pieces).next_place;
+                    let piece = piece(keyspace, walk.0, walk.1, at, &mut pieces);
+                    piece.large.iter().for_each(|large| large.encode(&mut pieces));
+                    place = piece.next_place;
                 }
                 walk = if walk.1 == 1023 { (walk.0 + 1, 0) } else { (walk.0, walk.1 + 1) };
             }
@@ -238,10 +259,7 @@ proptest! {
         let batch = writer.log.take(LogBatch::default());
         let (rebuilt, mut replayer) = (self::keyspace(), self::writer());
         rebuilt.restore_names(names, names_version);
-        let mut input = &pieces[..];
-        while !input.is_empty() {
-            load(&rebuilt, &mut replayer, &mut input).expect("whole pieces");
-        }
+        load_piece(&rebuilt, &mut replayer, &pieces).expect("whole pieces");
         for (stamp, effects) in records(&batch).iter().filter(|(stamp, _)| stamp.lsn > start_lsn) {
             apply(&rebuilt, &mut replayer, *stamp, effects).expect("whole records");
         }
