@@ -4,8 +4,11 @@
 //! Sockets, threads and files are the shell's (the server crate): it calls a [`worker::Worker`] with
 //! parsed commands and a [`log::LogDriver`] on the log thread.
 
-pub mod config;
+pub mod auth;
+pub mod client_counts;
 pub mod clients;
+pub mod config;
+pub mod counters;
 pub mod exclusive;
 pub mod families;
 pub mod handler;
@@ -14,10 +17,12 @@ pub(crate) mod harness;
 pub mod log;
 pub mod mail;
 pub mod node;
+pub mod pause;
 pub mod recovery;
+pub mod release;
 pub mod session;
 pub mod settings;
-mod sync;
 pub mod snapshot;
+mod sync;
 pub mod table;
 pub mod worker;

@@ -6,10 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use trefoil_clock::Epoch;
 use trefoil_store::Keyspace;
 
+use crate::auth;
+use crate::client_counts::ClientCounts;
+use crate::clients::Clients;
+use crate::config::take_effect;
+use crate::counters::Counters;
 use crate::exclusive::ExclusiveGate;
 use crate::log::LogQueue;
 use crate::mail::Post;
+use crate::pause::Pause;
+use crate::session::Restrictions;
 use crate::settings::Settings;
+use crate::snapshot::SnapshotStatus;
 
 /// See the module.
 pub struct Node {
@@ -23,13 +31,29 @@ pub struct Node {
     pub exclusive: ExclusiveGate,
     /// The configuration in force.
     pub settings: Settings,
+    /// How many connections there are.
+    pub client_counts: ClientCounts,
+    /// The registry of connections.
+    pub clients: Clients,
     /// How workers reach each other.
     pub post: Arc<dyn Post>,
+    /// Who wants a snapshot and how the last one went.
+    pub snapshots: SnapshotStatus,
+    /// What is counted besides the data.
+    pub counters: Counters,
+    /// Another one with every start: 40 hexadecimal digits.
+    pub run_id: String,
     /// Reasons why commands of every session are looked at twice (a pause, for instance); 0: none.
     pub special: AtomicU64,
+    pub(crate) pause: Pause,
+    /// How many workers there are.
+    pub workers: usize,
 }
 
 impl Node {
+    /// In [`Node::special`]: CLIENT PAUSE.
+    pub const PAUSED: u64 = 1;
+
     /// A node around what recovery found.
     #[must_use]
     pub fn new(
@@ -40,8 +64,37 @@ impl Node {
         settings: Settings,
         post: Arc<dyn Post>,
     ) -> Node {
-        let exclusive = ExclusiveGate::new(workers);
-        Node { keyspace, log, epoch, exclusive, settings, post, special: AtomicU64::new(0) }
+        // One more party than workers: snapshots.
+        let exclusive = ExclusiveGate::new(workers + 1);
+        let snapshots = SnapshotStatus::default();
+        let node = Node {
+            keyspace,
+            log,
+            epoch,
+            exclusive,
+            settings,
+            client_counts: ClientCounts::new(workers),
+            clients: Clients::default(),
+            post,
+            snapshots,
+            special: AtomicU64::new(0),
+            pause: Pause::default(),
+            workers,
+            counters: Counters::new(workers),
+            run_id: new_run_id(),
+        };
+        take_effect(&node);
+        node
+    }
+
+    /// What a new session may not do yet.
+    #[must_use]
+    pub fn first_restrictions(&self) -> Restrictions {
+        let mut restrictions = Restrictions::default();
+        if auth::is_required(&self.settings) {
+            restrictions.set(Restrictions::UNAUTHENTICATED);
+        }
+        restrictions
     }
 
     /// Whether commands are looked at twice.
@@ -50,4 +103,11 @@ impl Node {
     pub fn is_special(&self) -> bool {
         self.special.load(Ordering::Relaxed) != 0
     }
+}
+
+/// From the hasher's own keys, which the operating system's randomness seeds.
+fn new_run_id() -> String {
+    use std::hash::{BuildHasher as _, RandomState};
+    let words: [u64; 3] = std::array::from_fn(|i| RandomState::new().hash_one(i));
+    format!("{:016x}{:016x}{:08x}", words[0], words[1], words[2] as u32)
 }

@@ -67,7 +67,9 @@ impl Pool {
             while let Some(candidate) = self.candidates.pop() {
                 let key = keyspace.key(&candidate.key);
                 let mut txn = Txn::single_in_table(keyspace, writer, candidate.table, &key);
-                let evicted = txn.evict(&key);
+                let still_may = policy.population == Population::AllKeys
+                    || txn.peek(&key).is_some_and(|meta| meta.deadline.is_some());
+                let evicted = still_may && txn.evict(&key);
                 txn.commit();
                 if evicted {
                     return true;

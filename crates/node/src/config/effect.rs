@@ -1,11 +1,14 @@
 //! What has to be told when the configuration has changed.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::log::Fsync;
 use crate::node::Node;
+use crate::snapshot;
 
 use super::registry::POLICIES;
+use super::shape::SavePoint;
 
 /// Tells the parts of the node that keep their own copy of a value. Harmless when nothing changed.
 pub fn take_effect(node: &Node) {
@@ -17,6 +20,10 @@ pub fn take_effect(node: &Node) {
     if node.log.fsync() != fsync {
         node.log.set_fsync(fsync);
     }
+    let points = node.settings.save_points().into_iter();
+    *node.snapshots.save_points.write().unwrap_or_else(PoisonError::into_inner) = points
+        .map(|SavePoint { seconds, changes }| snapshot::SavePoint { seconds, changes })
+        .collect();
     let access = node.keyspace.access_mode();
     let factor = node.settings.lfu_log_factor.load(Relaxed);
     let decay = node.settings.lfu_decay_minutes.load(Relaxed);

@@ -62,7 +62,7 @@ pub enum Shape {
 pub const OUTPUT_CLASSES: [&str; 3] = ["normal", "replica", "pubsub"];
 
 /// The words of RESP's own switches.
-pub const YES_NO: Shape = Shape::Switch("no", "yes");
+pub(super) const YES_NO: Shape = Shape::Switch("no", "yes");
 
 impl Shape {
     /// Reads a text; `current` is the value in force, which some texts change only in part.
@@ -137,7 +137,7 @@ fn within(number: i64, min: i64, max: i64) -> Result<Value, String> {
 
 /// Bytes: digits, then nothing or one of Redis's units in any case.
 #[must_use]
-pub fn parse_memory(text: &[u8]) -> Option<i64> {
+pub(super) fn parse_memory(text: &[u8]) -> Option<i64> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, unit) = text.split_at(digits);
     let number: i64 = std::str::from_utf8(digits).ok()?.parse().ok()?;

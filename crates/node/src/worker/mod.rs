@@ -9,6 +9,8 @@
 //! sent.
 
 mod admission;
+mod memory;
+mod tick;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crossbeam_epoch::Guard;
 use trefoil_clock::Lsn;
 use trefoil_commands::{Call, CommandError, DataHandler, Flags};
+use trefoil_store::eviction::{Policy, Pool};
 use trefoil_store::index::BucketHint;
 use trefoil_store::record::LogBatch;
 use trefoil_store::txn::{Outcome, StripeId, Txn, Writer};
@@ -24,6 +27,7 @@ use trefoil_store::{Key, KeyHash};
 use trefoil_wire::Args;
 use trefoil_wire::resp::{Reply, ReplyBuf};
 
+use crate::counters::Calls;
 use crate::exclusive::Pass;
 pub use crate::exclusive::Wake;
 use crate::handler::{Flow, NodeCall};
@@ -31,6 +35,8 @@ use crate::log::{Fsync, LogHealth};
 use crate::node::Node;
 use crate::session::Session;
 use crate::table::{Entry, Locking, Run, TABLE};
+
+use memory::Room;
 
 /// See the module.
 pub struct Worker {
@@ -41,13 +47,21 @@ pub struct Worker {
     /// Its counters, its clock and its part of the log.
     pub writer: Writer,
     /// Calls of each command, by [`Entry::id`].
-    pub calls: Vec<u64>,
+    calls: Arc<[Calls]>,
     /// Replies of this turn wait for the log.
     pub gated: bool,
     /// Its dealings with the exclusive gate.
     pass: Pass,
     stripes: Vec<StripeId>,
     spare: LogBatch,
+    chores: tick::Chores,
+    /// Bytes of data that other workers count, if it was asked for in this turn.
+    others_bytes: Option<i64>,
+    /// Keys that may be evicted, and the policy they were found by.
+    pool: Pool,
+    evicts_by: Option<Policy>,
+    /// When the counters are looked at next, Unix milliseconds.
+    next_sample_ms: u64,
 }
 
 /// What is known of a command before its turn comes.
@@ -78,20 +92,29 @@ impl Worker {
     #[must_use]
     pub fn new(node: Arc<Node>, index: usize, seed: u32) -> Worker {
         Worker {
+            calls: node.counters.calls(index),
             node,
             index,
             writer: Writer::new(index, seed),
-            calls: vec![0; TABLE.len()],
             gated: false,
             pass: Pass::new(index),
             stripes: Vec::new(),
             spare: LogBatch::default(),
+            chores: tick::Chores::default(),
+            others_bytes: None,
+            pool: Pool::default(),
+            evicts_by: None,
+            next_sample_ms: 0,
         }
     }
 
     /// Begins a batch of commands at this time, Unix milliseconds.
     pub fn begin_turn(&mut self, now_ms: u64) {
         self.writer.now_ms = now_ms;
+        self.others_bytes = None;
+        if now_ms >= self.next_sample_ms {
+            self.sample(now_ms);
+        }
         self.gated = self.node.log.fsync() == Fsync::Always;
         self.pass.begin(&self.node.exclusive);
     }
@@ -100,6 +123,19 @@ impl Worker {
     pub fn end_turn(&mut self) -> Wake {
         self.publish();
         self.pass.end(&self.node.exclusive)
+    }
+
+    /// Counts what is reported as rates and peaks.
+    #[cold]
+    fn sample(&mut self, now_ms: u64) {
+        self.next_sample_ms = now_ms + SAMPLE_EVERY_MS;
+        self.node.counters.sample(now_ms, self.node.keyspace.memory());
+    }
+
+    /// Asks for a sync of everything that this worker has written so far.
+    pub(crate) fn sync_soon(&mut self) {
+        self.publish();
+        self.node.log.want_sync();
     }
 
     fn publish(&mut self) {
@@ -144,14 +180,14 @@ impl Worker {
         out: &mut ReplyBuf,
     ) -> Ran {
         let Some(entry) = prepared.entry else {
-            return self.refuse(session, &unknown_command(args), out);
+            return self.reject(session, &unknown_command(args), out);
         };
         session.command = entry.id;
         if !entry.spec.takes(args.len()) {
-            return self.refuse(session, &wrong_arity(&entry.full_name), out);
+            return self.reject(session, &wrong_arity(&entry.full_name), out);
         }
         if (!session.restrictions.is_none() || self.node.is_special())
-            && let Some(ran) = self.admit(session, entry, args, out)
+            && let Some(ran) = self.admit(session, entry, prepared, args, out)
         {
             return ran;
         }
@@ -165,21 +201,36 @@ impl Worker {
                         return Ran::independent(Flow::Retry);
                     }
                     if self.node.log.health() != LogHealth::Writing {
-                        return self.refuse(session, MISCONF, out);
+                        return self.deny(entry, session, MISCONF, out);
                     }
                 }
-                self.calls[usize::from(entry.id)] += 1;
+                let limit = self.node.settings.maxmemory.load(Relaxed);
+                if limit != 0
+                    && self.pass.is_inside()
+                    && self.make_room(limit) == Room::None
+                    && entry.spec.flags.has(Flags::DENYOOM)
+                {
+                    return self.deny(entry, session, OUT_OF_MEMORY, out);
+                }
+                self.calls[usize::from(entry.id)].run.add(1);
                 self.run_data(session, args, (entry, handler, locking), prepared.hash, out)
             }
             Run::Node(handler) => {
-                self.calls[usize::from(entry.id)] += 1;
                 let start = out.position();
                 let depends_on = Lsn::ZERO;
                 let mut call = NodeCall { worker: self, session, args, out, depends_on };
                 match handler(&mut call) {
-                    Ok(flow) => Ran { flow, depends_on: call.depends_on },
+                    Ok(flow) => {
+                        let depends_on = call.depends_on;
+                        if flow != Flow::Retry {
+                            self.calls[usize::from(entry.id)].run.add(1);
+                        }
+                        Ran { flow, depends_on }
+                    }
                     Err(error) => {
                         out.truncate_to(start);
+                        self.calls[usize::from(entry.id)].run.add(1);
+                        self.calls[usize::from(entry.id)].failed.add(1);
                         self.refuse(session, &error.text(), out)
                     }
                 }
@@ -231,12 +282,12 @@ impl Worker {
         }
         match result {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => write_error(session, &error, start, out),
+            Ok(Err(error)) => self.fail(entry, session, &error, start, out),
             Err(_) => {
                 let error = CommandError::Other(
                     "ERR the command failed inside the server; what it had done by then is logged",
                 );
-                write_error(session, &error, start, out);
+                self.fail(entry, session, &error, start, out);
             }
         }
         Ran { flow: Flow::Continue, depends_on }
@@ -249,19 +300,41 @@ impl Worker {
     }
 
     fn refuse(&mut self, session: &Session, text: &str, out: &mut ReplyBuf) -> Ran {
+        self.node.counters.on_error(text);
         Reply::new(out, session.protocol).error(text);
         Ran::independent(Flow::Continue)
+    }
+
+    /// The command is not run.
+    #[cold]
+    fn deny(&mut self, entry: &Entry, session: &Session, text: &str, out: &mut ReplyBuf) -> Ran {
+        self.calls[usize::from(entry.id)].rejected.add(1);
+        self.refuse(session, text, out)
+    }
+
+    /// The command ran and found a mistake.
+    #[cold]
+    fn fail(
+        &mut self,
+        entry: &Entry,
+        session: &Session,
+        error: &CommandError,
+        start: u64,
+        out: &mut ReplyBuf,
+    ) {
+        self.calls[usize::from(entry.id)].failed.add(1);
+        out.truncate_to(start);
+        self.refuse(session, &error.text(), out);
     }
 }
 
 const MISCONF: &str = "MISCONF Errors writing to the log: the disk is full or fails. Writes are \
                        refused until it can be written again, reads are served";
 
-#[cold]
-fn write_error(session: &Session, error: &CommandError, start: u64, out: &mut ReplyBuf) {
-    out.truncate_to(start);
-    Reply::new(out, session.protocol).error(&error.text());
-}
+const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+/// How often rates and peaks are counted.
+const SAMPLE_EVERY_MS: u64 = 100;
 
 #[cold]
 fn wrong_arity(name: &str) -> String {
