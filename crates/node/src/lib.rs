@@ -25,4 +25,5 @@ pub mod settings;
 pub mod snapshot;
 mod sync;
 pub mod table;
+pub mod transaction;
 pub mod worker;

@@ -2,9 +2,11 @@
 //!
 //! Small, because ten thousand idle ones must be cheap: what few connections need is boxed.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
+use crate::clients::{ClientRecord, NO_COMMAND};
 use crate::mail::Address;
+use crate::transaction::Transaction;
 use trefoil_wire::resp::{Protocol, ProtocolError};
 
 /// Why a session is not served the plain way. One branch tells whether any holds.
@@ -59,21 +61,70 @@ pub struct Session {
     pub restrictions: Restrictions,
     /// What came behind the commands that were parsed is no frame: told once they ran, then closed.
     pub protocol_error: Option<ProtocolError>,
+    /// What other workers know of it.
+    pub record: Arc<ClientRecord>,
+    /// The table's id of the last command.
+    pub command: u16,
+    /// The last command, and when, Unix seconds, as the record has them.
+    published: (u16, u32),
+    /// Which replies are dropped.
+    pub silence: Silence,
+    /// What WATCH and MULTI began.
+    pub(crate) transaction: Option<Box<Transaction>>,
 }
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+/// CLIENT REPLY. Anything but `None` goes with [`Restrictions::SILENT`].
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Silence {
+    /// Replies are sent.
+    #[default]
+    None,
+    /// SKIP was given: the next command's reply is dropped.
+    Next,
+    /// The command that runs now is that one.
+    This,
+    /// OFF: all are dropped.
+    Always,
+}
 
 impl Session {
-    /// A new session for the connection in this place, not yet authenticated if that is asked for.
+    /// A new session for a connection; `restrictions`: [`crate::node::Node::first_restrictions`].
     #[must_use]
-    pub fn new(worker: u32, slot: u32, restrictions: Restrictions) -> Session {
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+    pub fn new(record: Arc<ClientRecord>, restrictions: Restrictions) -> Session {
         Session {
-            address: Address { worker, slot, id },
+            address: record.address,
             db: 0,
             protocol: Protocol::Resp2,
             restrictions,
             protocol_error: None,
+            record,
+            command: NO_COMMAND,
+            published: (NO_COMMAND, 0),
+            silence: Silence::None,
+            transaction: None,
+        }
+    }
+
+    /// Changes the selected database.
+    pub fn select(&mut self, db: u8) {
+        self.db = db;
+        self.record.set_db(db);
+    }
+
+    /// Changes the protocol, from the next reply on.
+    pub fn speak(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        self.record.set_protocol(protocol);
+    }
+
+    /// Something came in during this turn. Stores into the record only if the second or the command
+    /// is another than last time.
+    #[inline]
+    pub fn publish(&mut self, now_ms: u64) {
+        let now = (self.command, (now_ms / 1_000) as u32);
+        if now != self.published {
+            self.published = now;
+            self.record.seen(now.0, now.1);
         }
     }
 }

@@ -4,6 +4,7 @@ mod config;
 mod connection;
 mod help;
 mod persistence;
+mod transactions;
 
 use trefoil_commands::Command;
 
@@ -11,5 +12,5 @@ use crate::handler::NodeHandler;
 
 /// Every command that works on the connection or the node.
 pub fn all() -> impl Iterator<Item = &'static Command<NodeHandler>> {
-    [connection::COMMANDS, persistence::COMMANDS, config::COMMANDS].into_iter().flatten()
+    [connection::COMMANDS, persistence::COMMANDS, transactions::COMMANDS, config::COMMANDS].into_iter().flatten()
 }

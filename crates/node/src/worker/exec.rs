@@ -25,7 +25,8 @@ use crate::session::Session;
 use crate::table::{Entry, Run};
 use crate::transaction::{Queue, Transaction};
 
-use super::{MISCONF, PANICKED, Ran, Worker, write_error};
+use super::memory::Room;
+use super::{MISCONF, OUT_OF_MEMORY, PANICKED, Ran, Worker};
 
 /// More stripes than this are not locked one by one.
 const STRIPES_MAX: usize = 64;
@@ -50,6 +51,10 @@ impl Worker {
         }
         if entry.spec.flags.has(Flags::WRITE) && self.node.log.health() != LogHealth::Writing {
             return self.reject(session, MISCONF, out);
+        }
+        // Queueing needs memory, too, whatever the command.
+        if self.is_out_of_memory() {
+            return self.reject(session, OUT_OF_MEMORY, out);
         }
         let bytes_max = self.node.settings.client_query_buffer_limit.load(Relaxed);
         if let Some(queue) = session.queue_mut() {
@@ -77,6 +82,7 @@ impl Worker {
             session.reset_transaction();
             return Err(BROKEN);
         }
+        let denies_oom = queue.flags().has(Flags::DENYOOM);
         if queue.flags().has(Flags::WRITE) {
             if self.node.log.is_behind() {
                 return Ok(Ran::independent(Flow::Retry));
@@ -85,6 +91,10 @@ impl Worker {
                 session.reset_transaction();
                 return Err(aborted(MISCONF));
             }
+        }
+        if denies_oom && self.is_out_of_memory() {
+            session.reset_transaction();
+            return Err(aborted(OUT_OF_MEMORY));
         }
         let alone = self.collect_stripes(session);
         let may_run = match alone {
@@ -102,6 +112,12 @@ impl Worker {
             self.leave_alone();
         }
         Ok(ran)
+    }
+
+    /// Whether there is no room, and none could be made by evicting.
+    fn is_out_of_memory(&mut self) -> bool {
+        let limit = self.node.settings.maxmemory.load(Relaxed);
+        limit != 0 && self.pass.is_inside() && self.make_room(limit) == Room::None
     }
 
     /// Puts the stripes that are needed into `self.stripes`. Whether EXEC has to be alone.
@@ -182,7 +198,7 @@ impl Worker {
                 }
             };
             if let Err(error) = result {
-                write_error(session, &error, start, out);
+                self.fail(call.entry, session, &error, start, out);
             }
         }
         flow

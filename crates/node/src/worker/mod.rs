@@ -9,6 +9,7 @@
 //! sent.
 
 mod admission;
+mod exec;
 mod memory;
 mod tick;
 
@@ -284,13 +285,16 @@ impl Worker {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.fail(entry, session, &error, start, out),
             Err(_) => {
-                let error = CommandError::Other(
-                    "ERR the command failed inside the server; what it had done by then is logged",
-                );
-                self.fail(entry, session, &error, start, out);
+                self.fail(entry, session, &PANICKED, start, out);
             }
         }
         Ran { flow: Flow::Continue, depends_on }
+    }
+
+    /// Whether stripes may be locked now. If not: [`Flow::Retry`].
+    #[must_use]
+    pub(crate) fn may_touch_data(&self) -> bool {
+        self.pass.is_inside()
     }
 
     /// Gives the gate back and goes on as one of many.
@@ -327,6 +331,10 @@ impl Worker {
         self.refuse(session, &error.text(), out);
     }
 }
+
+const PANICKED: CommandError = CommandError::Other(
+    "ERR the command failed inside the server; what it had done by then is logged",
+);
 
 const MISCONF: &str = "MISCONF Errors writing to the log: the disk is full or fails. Writes are \
                        refused until it can be written again, reads are served";

@@ -239,6 +239,12 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// The same for whoever runs something in between that locks stripes by itself. A transaction
+    /// that was opened for certain stripes keeps them.
+    pub fn let_go(&mut self) {
+        self.release_met();
+    }
+
     /// The held stripe of a key, as an index into `first` and `rest`.
     #[inline(always)]
     fn held(&mut self, stripe: u16) -> &mut Held<'a> {
