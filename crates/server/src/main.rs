@@ -1,12 +1,17 @@
 //! The binary `trefoil`: a node, and the tools around it.
 
+mod configuration;
 mod event_loop;
+mod front;
 mod identity;
 mod options;
+mod pid_file;
 mod serve;
+mod snapshots;
+mod startup;
 
 use clap::Parser as _;
-use options::{Command, CommandLine};
+use options::{Command, CommandLine, ServerOptions};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -14,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> std::process::ExitCode {
     let command = CommandLine::parse().command;
     let result = match command {
-        None => serve::serve(&CommandLine::default_server()),
+        None => serve::serve(&ServerOptions::default()),
         Some(Command::Server(options)) => serve::serve(&options),
         Some(Command::Bench(args)) => trefoil_bench::run(args),
     };

@@ -1,10 +1,9 @@
 //! The command line.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-use trefoil_node::log::Fsync;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use trefoil_node::config;
 
 /// An in-memory, durable, replicated data store that Redis clients use unchanged.
 ///
@@ -19,51 +18,56 @@ pub(crate) struct CommandLine {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Start a node.
+    ///
+    /// Every parameter of the configuration is an option here: `--name value`. The same names stand
+    /// in the configuration file, one `name value` a line, and in CONFIG GET and SET. The command
+    /// line wins over the file. One line `ready` with the addresses is printed when it serves.
     Server(ServerOptions),
     /// Put load on a RESP server and report throughput and latency.
     Bench(trefoil_bench::BenchArgs),
 }
 
 /// How a node starts.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Default, Debug)]
+#[command(
+    override_usage = "trefoil server [--config FILE] [--NAME VALUE]...",
+    after_help = parameters(),
+    after_long_help = parameters(),
+)]
 pub(crate) struct ServerOptions {
-    /// Port for Redis clients.
-    #[arg(long, default_value_t = 6379)]
-    pub(crate) port: u16,
-    /// Addresses to listen on.
-    #[arg(long, default_value = "127.0.0.1")]
-    pub(crate) bind: Vec<IpAddr>,
-    /// Where the log, snapshots and the node's identity are kept.
-    #[arg(long, default_value = "trefoil-data")]
-    pub(crate) data_dir: PathBuf,
-    /// Worker threads; 0: one per core.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) threads: usize,
-    /// When the log is synced: before a write is acknowledged, once a second, or when the operating
-    /// system likes.
-    #[arg(long, default_value = "everysec", value_parser = parse_fsync)]
-    pub(crate) fsync: Fsync,
-    /// Memory for data, bytes; 0: no limit.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) maxmemory: u64,
-    /// Automatic snapshots: `off` or `on`.
-    #[arg(long, default_value = "on")]
-    pub(crate) snapshot: String,
-    /// Connections at most.
-    #[arg(long, default_value_t = 10_000)]
-    pub(crate) maxclients: usize,
+    /// Read this configuration file first (Redis's syntax).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Parameters and their values.
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "--NAME VALUE",
+        hide = true
+    )]
+    pub(crate) words: Vec<String>,
 }
 
-fn parse_fsync(word: &str) -> Result<Fsync, String> {
-    Fsync::parse(word.as_bytes()).ok_or_else(|| "use always, everysec or no".to_string())
-}
-
-impl CommandLine {
-    /// The server's options when no command is given.
-    pub(crate) fn default_server() -> ServerOptions {
-        match CommandLine::parse_from(["trefoil", "server"]).command {
-            Some(Command::Server(options)) => options,
-            _ => unreachable!("`trefoil server` is the command server"),
-        }
+/// All parameters for the help text.
+fn parameters() -> String {
+    let mut text = String::from(
+        "Examples:\n  \
+           trefoil server --port 7000 --data-dir /var/lib/trefoil\n  \
+           trefoil server --maxmemory 2gb --maxmemory-policy allkeys-lru\n  \
+           trefoil server --config trefoil.conf --fsync always\n  \
+           trefoil server --bind 127.0.0.1 192.0.2.7 --requirepass secret\n\n\
+         Parameters (default in brackets):\n",
+    );
+    for parameter in config::all() {
+        let default = if parameter.default.is_empty() { "\"\"" } else { parameter.default };
+        text.push_str(&format!("  --{} [{default}]\n      {}\n", parameter.name, parameter.doc));
     }
+    text
+}
+
+/// Prints what `trefoil server --help` does.
+pub(crate) fn print_server_help() -> std::io::Result<()> {
+    let mut command = CommandLine::command();
+    let server = command.find_subcommand_mut("server").expect("`server` is a command");
+    server.print_long_help()
 }

@@ -1,15 +1,17 @@
 //! A running node: recovers, starts the threads, listens, and stops cleanly on a signal.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::thread;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use trefoil_log::{Allocate, FsDisk, WriterOptions};
+use trefoil_log::{Allocate, FsDisk, Identity, WriterOptions};
+use trefoil_node::config::take_effect;
 use trefoil_node::log::{Fsync, LogDriver, LogQueue, Turn, stream};
 use trefoil_node::node::Node;
 use trefoil_node::recovery::{StartOptions, Started, start};
@@ -17,23 +19,33 @@ use trefoil_node::settings::Settings;
 use trefoil_node::worker::Worker;
 use trefoil_store::KeyHasher;
 
-use crate::event_loop::{EventLoop, Mailbox, Mailboxes, Message};
+use crate::event_loop::{EventLoop, Mailbox, Mailboxes};
+use crate::front::{self, Acceptor, Listener};
 use crate::options::ServerOptions;
+use crate::pid_file::PidFile;
+use crate::snapshots::Snapshots;
+use crate::startup;
 
 /// Runs a node until it is told to stop.
 pub(crate) fn serve(options: &ServerOptions) -> Result<()> {
-    let threads = match options.threads {
+    let Some(settings) = crate::configuration::settings(options)? else { return Ok(()) };
+    startup::make_room_for_clients(&settings);
+    let listeners = front::bind(&settings)?;
+    let dir = data_dir(&settings);
+    let disk = FsDisk::open(&dir)?;
+    let _pid_file = PidFile::write(&dir)?;
+    let identity = crate::identity::load_or_create(&dir)?;
+    let threads = match settings.threads.load(Ordering::Relaxed) as usize {
         0 => thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    let disk = FsDisk::open(&options.data_dir)?;
-    let identity = crate::identity::load_or_create(&options.data_dir)?;
-    let allocate = match options.fsync {
+    let allocate = match fsync(&settings) {
         Fsync::Always => Allocate::ZeroFill,
         Fsync::Everysec | Fsync::No => Allocate::Fallocate,
     };
+    let begun = Instant::now();
     let started = start(
-        disk,
+        disk.clone(),
         StartOptions {
             identity,
             hasher: KeyHasher::new(rand::random()),
@@ -41,56 +53,149 @@ pub(crate) fn serve(options: &ServerOptions) -> Result<()> {
             log: WriterOptions { allocate, ..WriterOptions::default() },
         },
     )?;
-    run(options, threads, started)
+    let took = begun.elapsed();
+    let tell = |node: &Node, started: &_| startup::report(node, started, &dir, took);
+    run(settings, listeners, threads, started, (disk, identity), tell)
 }
 
-fn run(options: &ServerOptions, threads: usize, started: Started<FsDisk>) -> Result<()> {
+fn run(
+    settings: Settings,
+    listeners: Vec<Listener>,
+    threads: usize,
+    started: Started<FsDisk>,
+    (disk, identity): (FsDisk, Identity),
+    tell: impl FnOnce(&Node, &trefoil_node::recovery::Report),
+) -> Result<()> {
     let Started { keyspace, writer, report } = started;
-    let log = Arc::new(LogQueue::new(options.fsync, writer.appended(stream())));
-    let mut polls = Vec::new();
-    let mut mailboxes = Vec::new();
-    for _ in 0..threads {
-        let (poll, waker) = EventLoop::poll()?;
-        mailboxes.push(Arc::new(Mailbox::new(waker)));
-        polls.push(poll);
-    }
-    let mailboxes = Arc::new(Mailboxes::new(mailboxes));
-    let settings = Settings { maxmemory: AtomicU64::new(options.maxmemory), ..Settings::default() };
+    let log = Arc::new(LogQueue::new(fsync(&settings), writer.appended(stream())));
+    let (polls, mailboxes) = loops(threads)?;
     let post = Arc::clone(&mailboxes);
     let node =
         Arc::new(Node::new(keyspace, Arc::clone(&log), report.epoch, threads, settings, post));
+    take_effect(&node);
+    tell(&node, &report);
     let wake = Arc::clone(&mailboxes);
     let driver =
         LogDriver::new(Arc::clone(&log), writer, report.epoch, Box::new(move || wake.on_durable()));
-    let log_thread = thread::Builder::new().name("log".into()).spawn(move || drive(driver))?;
+    log.add_bytes_logged(report.log.bytes);
+    let snapshots = Snapshots {
+        node: Arc::clone(&node),
+        disk,
+        identity,
+        epochs: report.epochs,
+        workers: threads,
+    };
+    let snapshot_thread = spawn("snapshots".into(), move || snapshots.run(report.snapshot_lsn))?;
+    let log_thread = spawn("log".into(), move || drive(driver))?;
     let mut workers = Vec::new();
     for (index, poll) in polls.into_iter().enumerate() {
         let worker = Worker::new(Arc::clone(&node), index, rand::random());
         let event_loop = EventLoop::new(worker, poll, Arc::clone(&mailboxes));
-        let name = format!("worker-{index}");
-        workers.push(thread::Builder::new().name(name).spawn(move || event_loop.run())?);
+        workers.push(spawn(format!("worker-{index}"), move || event_loop.run())?);
     }
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    for &address in &options.bind {
-        let address = SocketAddr::new(address, options.port);
-        let listener = TcpListener::bind(address).with_context(|| {
-            format!("can't listen on {address}; is another server running there?")
-        })?;
-        let mailboxes = Arc::clone(&mailboxes);
-        thread::Builder::new()
-            .name("acceptor".into())
-            .spawn(move || accept(&listener, &mailboxes, threads))?;
-        println!("ready {address}");
-    }
-    std::io::stdout().flush()?;
-    signals.forever().next();
+    let signals = Signals::new([SIGINT, SIGTERM])?;
+    let (acceptor, stop_accepting) = open(&node, listeners, &mailboxes)?;
+    wait_for_stop(signals)?;
+    stop_accepting.wake()?;
+    join(acceptor)??;
     mailboxes.stop_all();
     for worker in workers {
-        worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))??;
+        join(worker)??;
     }
+    node.snapshots.stop();
+    join(snapshot_thread)?;
     log.stop();
-    log_thread.join().map_err(|_| anyhow::anyhow!("the log thread panicked"))?;
+    join(log_thread)?;
+    eprintln!("trefoil: stopped");
     Ok(())
+}
+
+fn data_dir(settings: &Settings) -> PathBuf {
+    let bytes = settings.data_dir.read().unwrap_or_else(PoisonError::into_inner);
+    PathBuf::from(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn fsync(settings: &Settings) -> Fsync {
+    match settings.fsync.load(Ordering::Relaxed) {
+        0 => Fsync::Always,
+        1 => Fsync::Everysec,
+        _ => Fsync::No,
+    }
+}
+
+/// Polls for the workers' loops, and the mailboxes that wake them.
+fn loops(count: usize) -> Result<(Vec<mio::Poll>, Arc<Mailboxes>)> {
+    let mut polls = Vec::new();
+    let mut mailboxes = Vec::new();
+    for _ in 0..count {
+        let (poll, waker) = EventLoop::poll()?;
+        mailboxes.push(Arc::new(Mailbox::new(waker)));
+        polls.push(poll);
+    }
+    Ok((polls, Arc::new(Mailboxes::new(mailboxes))))
+}
+
+/// Lets clients in and says so.
+fn open(
+    node: &Arc<Node>,
+    listeners: Vec<Listener>,
+    mailboxes: &Arc<Mailboxes>,
+) -> Result<(JoinHandle<std::io::Result<()>>, mio::Waker)> {
+    let tls = match listeners.iter().any(|listener| listener.tls) {
+        true => Some(front::server_config(&node.settings)?),
+        false => None,
+    };
+    let backlog = i32::try_from(node.settings.tcp_backlog.load(Ordering::Relaxed))?;
+    let mut ready = String::from("ready");
+    let mut doors = Vec::new();
+    for listener in listeners {
+        let protocol = if listener.tls { "tls://" } else { "" };
+        ready.push_str(&format!(" {protocol}{}", listener.address));
+        doors.push((listener.listen(backlog)?, tls.clone().filter(|_| listener.tls)));
+    }
+    let (acceptor, stop) = Acceptor::new(doors, Arc::clone(node), Arc::clone(mailboxes))?;
+    let acceptor = spawn("acceptor".into(), move || acceptor.run())?;
+    let mut stdout = std::io::stdout();
+    // Nobody may be there to read it.
+    let _ = writeln!(stdout, "{ready}").and_then(|()| stdout.flush());
+    Ok((acceptor, stop))
+}
+
+/// Returns at the first signal. A second one, while things are put in order, ends the process.
+fn wait_for_stop(mut signals: Signals) -> Result<()> {
+    let stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stopping))?;
+    }
+    signals.forever().next();
+    stopping.store(true, Ordering::SeqCst);
+    eprintln!("trefoil: stopping; a second signal stops at once and leaves the end to recovery");
+    Ok(())
+}
+
+/// A thread whose panic ends the process: what it held may be half done, and recovery knows what was
+/// promised.
+fn spawn<T: Send + 'static>(
+    name: String,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    struct AbortOnPanic;
+    impl Drop for AbortOnPanic {
+        fn drop(&mut self) {
+            if thread::panicking() {
+                std::process::abort();
+            }
+        }
+    }
+    let guarded = move || {
+        let _guard = AbortOnPanic;
+        body()
+    };
+    Ok(thread::Builder::new().name(name).spawn(guarded)?)
+}
+
+fn join<T>(thread: JoinHandle<T>) -> Result<T> {
+    thread.join().map_err(|_| anyhow!("a thread panicked"))
 }
 
 /// The log thread. A log that can't be written any more ends the process.
@@ -104,18 +209,5 @@ fn drive(mut driver: LogDriver<FsDisk>) {
                 std::process::exit(1);
             }
         }
-    }
-}
-
-fn accept(listener: &TcpListener, mailboxes: &Mailboxes, threads: usize) {
-    let mut next = 0;
-    loop {
-        let Ok((stream, _)) = listener.accept() else { continue };
-        if stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).is_err() {
-            continue;
-        }
-        let stream = mio::net::TcpStream::from_std(stream);
-        mailboxes.of(next).send(Message::Accepted(stream));
-        next = (next + 1) % threads;
     }
 }

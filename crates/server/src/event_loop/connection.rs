@@ -1,22 +1,27 @@
-//! A connection: a socket, a session, and the bytes in between.
+//! A connection: a transport, a session, and the bytes in between.
 //!
 //! Invariants: `input` begins at the start of a frame; replies leave in order, and none before the
-//! record it depends on is durable.
+//! record it depends on is durable; an idle connection holds no buffers.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io::{self, ErrorKind, IoSlice};
 
-use mio::net::TcpStream;
 use trefoil_clock::Lsn;
 use trefoil_node::session::Session;
 use trefoil_wire::resp::{Parser, ReplyBuf};
 
+use super::backlog::Backlog;
+use super::transport::Transport;
+
 /// Pieces written by one system call at most.
 const SLICES_MAX: usize = 32;
 
+/// Replies that a peer may leave unread before its requests wait too, bytes.
+pub(super) const CONGESTED_BYTES: u32 = 1 << 20;
+
 /// See the module.
 pub(super) struct Connection {
-    pub(super) stream: TcpStream,
+    pub(super) transport: Transport,
     pub(super) session: Session,
     pub(super) parser: Parser,
     /// Bytes of a frame that is not complete, or that has to be run again.
@@ -24,44 +29,79 @@ pub(super) struct Connection {
     pub(super) out: ReplyBuf,
     /// From these positions of `out` on, bytes wait for these records.
     waits: VecDeque<(u64, Lsn)>,
+    /// What is known of a peer that is slow to read.
+    pub(super) backlog: Option<Box<Backlog>>,
+    /// How long the frame at the start of `input` is at least, as far as is known, bytes.
+    pub(super) want: u32,
+    /// From this many bytes of replies on, requests wait.
+    pub(super) congested_from: u32,
+    /// When something last came, seconds of the worker's clock.
+    pub(super) active_s: u32,
     /// In the list of connections to be written to.
     pub(super) in_flush_list: bool,
     /// In the list of connections to be read from.
     pub(super) in_ready_list: bool,
     /// A command has to be run again; nothing is read until it was.
     pub(super) parked: bool,
+    /// Nothing is read or run until the peer has read more of its replies.
+    pub(super) congested: bool,
+    /// A short read does not mean that nothing is left.
+    pub(super) reads_on: bool,
     /// The peer's buffer is full; the socket will say when it is not.
     write_blocked: bool,
     /// To be closed once `out` is sent.
     pub(super) closing: bool,
+    /// To be closed whatever `out` holds.
+    pub(super) aborted: bool,
 }
+
+const _: () = assert!(size_of::<Connection>() <= 512, "an idle connection must be cheap");
 
 /// What writing came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Sent {
-    /// Everything that may leave has left.
+    /// Everything has left.
     All,
-    /// The peer is slow.
-    Blocked,
+    /// The peer is slow, or the log.
+    Pending,
     /// The connection is done with.
     Closed,
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, session: Session) -> Connection {
+    pub(super) fn new(transport: Transport, session: Session, now_s: u32) -> Connection {
         Connection {
-            stream,
+            reads_on: transport.reads_in_pieces(),
+            transport,
             session,
             parser: Parser::new(),
             input: Vec::new(),
             out: ReplyBuf::new(),
             waits: VecDeque::new(),
+            backlog: None,
+            want: 0,
+            congested_from: CONGESTED_BYTES,
+            active_s: now_s,
             in_flush_list: false,
             in_ready_list: false,
             parked: false,
+            congested: false,
             write_blocked: false,
             closing: false,
+            aborted: false,
         }
+    }
+
+    /// Whether its commands are not run now.
+    #[inline]
+    pub(super) fn is_held(&self) -> bool {
+        self.parked | self.closing | self.congested
+    }
+
+    /// Whether the peer has left so many replies unread that its requests wait.
+    #[inline]
+    pub(super) fn is_behind(&self) -> bool {
+        self.out.len() > self.congested_from as usize
     }
 
     /// The bytes from `position` on wait for this record.
@@ -84,15 +124,32 @@ impl Connection {
         self.waits.front().map_or(self.out.position(), |&(position, _)| position)
     }
 
-    /// The socket can be written to again.
+    /// The socket can be written to again. Whether that was waited for.
     pub(super) fn on_writable(&mut self) -> bool {
-        std::mem::take(&mut self.write_blocked)
+        std::mem::take(&mut self.write_blocked) || self.transport.holds_back()
+    }
+
+    /// Whether the peer's buffer is full.
+    pub(super) fn is_write_blocked(&self) -> bool {
+        self.write_blocked
+    }
+
+    /// Closes it with the next flush, whatever was to be sent.
+    pub(super) fn abort(&mut self) {
+        self.closing = true;
+        self.aborted = true;
     }
 
     /// Writes what may leave.
     pub(super) fn send(&mut self, durable: Lsn) -> Sent {
+        if self.aborted {
+            return Sent::Closed;
+        }
         if self.write_blocked {
-            return Sent::Blocked;
+            return Sent::Pending;
+        }
+        if self.transport.holds_back() && self.transport.push().is_err() {
+            return Sent::Closed;
         }
         let upto = self.sendable(durable);
         while self.out.sent() < upto {
@@ -101,22 +158,41 @@ impl Connection {
                 Ok(written) => self.out.advance(written),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.write_blocked = true;
-                    return Sent::Blocked;
+                    return Sent::Pending;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return Sent::Closed,
             }
         }
-        if self.closing && self.out.is_empty() { Sent::Closed } else { Sent::All }
+        if !self.out.is_empty() || self.transport.holds_back() {
+            Sent::Pending
+        } else if self.closing {
+            Sent::Closed
+        } else {
+            Sent::All
+        }
     }
 
     fn write_some(&mut self, upto: u64) -> io::Result<usize> {
         let first = self.out.next_slice(upto);
         if first.len() as u64 == upto - self.out.sent() {
-            return self.stream.write(first);
+            return self.transport.write(first);
         }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let count = self.out.io_slices(upto, &mut slices);
-        self.stream.write_vectored(&slices[..count])
+        self.transport.write_vectored(&slices[..count])
+    }
+
+    /// Gives back buffers that nothing is in.
+    pub(super) fn release_buffers(&mut self) {
+        if self.out.is_empty() {
+            if self.out.memory() > 0 {
+                self.out.shrink();
+            }
+            self.waits.shrink_to_fit();
+        }
+        if self.input.capacity() > 2 * self.input.len() {
+            self.input.shrink_to_fit();
+        }
     }
 }

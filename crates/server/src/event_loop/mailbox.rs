@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::Waker;
-use mio::net::TcpStream;
 use trefoil_node::mail::{Mail, Post};
+
+use super::Transport;
 
 /// What a loop is told.
 pub(crate) enum Message {
-    /// A new connection is yours.
-    Accepted(TcpStream),
+    /// A new connection is yours; it is counted already.
+    Accepted(Transport),
     /// From another worker.
     Mail(Mail),
     /// Stop.
@@ -92,5 +93,12 @@ impl Mailboxes {
 impl Post for Mailboxes {
     fn post(&self, worker: u32, mail: Mail) {
         self.of(worker as usize).send(Message::Mail(mail));
+    }
+
+    fn stop_process(&self) {
+        let this = rustix::process::getpid();
+        if let Err(error) = rustix::process::kill_process(this, rustix::process::Signal::TERM) {
+            eprintln!("trefoil: SHUTDOWN can't signal its own process: {error}");
+        }
     }
 }

@@ -6,10 +6,13 @@
 //!
 //! Invariants: a reply is written after its turn was published; a parked connection is not read
 //! from; a connection that stops in the middle of a read is read again next turn, since the socket
-//! (edge-triggered) will not tell twice.
+//! (edge-triggered) will not tell twice; a slot that was freed is in no list when it is taken again.
 
+mod backlog;
 mod connection;
 mod mailbox;
+mod timers;
+mod transport;
 mod turn;
 
 use std::io::{self, ErrorKind};
@@ -17,15 +20,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use trefoil_node::mail::Mail;
-use trefoil_node::session::{Restrictions, Session};
+use trefoil_node::session::Session;
 use trefoil_node::worker::{Wake, Worker};
 
+use backlog::OutputLimits;
 use connection::{Connection, Sent};
 pub(crate) use mailbox::{Mailbox, Mailboxes, Message};
+use timers::Timers;
+pub(crate) use transport::Transport;
 use turn::Turn;
 
 /// The mailbox's token; connections have their slab keys.
@@ -50,6 +55,13 @@ pub(crate) struct EventLoop {
     parked: Vec<usize>,
     /// Connections whose replies wait for the log.
     waiting: Vec<usize>,
+    /// Connections whose peers are slow to read.
+    slow: Vec<usize>,
+    timers: Timers,
+    /// A parked connection can go on without being woken.
+    impatient: bool,
+    /// Slots were freed that may still be in lists.
+    freed: bool,
     stopping: bool,
 }
 
@@ -66,6 +78,10 @@ impl EventLoop {
             flush: Vec::new(),
             parked: Vec::new(),
             waiting: Vec::new(),
+            slow: Vec::new(),
+            timers: Timers::default(),
+            impatient: false,
+            freed: false,
             stopping: false,
         }
     }
@@ -81,7 +97,8 @@ impl EventLoop {
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.stopping {
-            let patience = if self.ready.is_empty() { TICK } else { Duration::ZERO };
+            let busy = !self.ready.is_empty() || self.impatient || self.worker.has_chores();
+            let patience = if busy { Duration::ZERO } else { TICK };
             match self.poll.poll(&mut events, Some(patience)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
@@ -101,6 +118,8 @@ impl EventLoop {
         }
         let key = event.token().0;
         let Some(connection) = self.connections.get_mut(key) else { return };
+        // What came before the end may be read in part; the socket will not tell again.
+        connection.reads_on |= event.is_read_closed() || event.is_error();
         if event.is_writable() && connection.on_writable() && !connection.in_flush_list {
             connection.in_flush_list = true;
             self.flush.push(key);
@@ -115,9 +134,12 @@ impl EventLoop {
 
     fn run_turn(&mut self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.worker.begin_turn(now.as_millis() as u64);
+        let now_ms = now.as_millis() as u64;
+        self.worker.begin_turn(now_ms);
+        self.turn.begin(&self.worker.node.settings, self.timers.now_s(now_ms));
         self.run_parked();
         self.run_ready();
+        self.run_timers(now_ms);
         match self.worker.end_turn() {
             Wake::None => {}
             Wake::One(worker) => self.mailboxes.of(worker).wake(),
@@ -136,7 +158,8 @@ impl EventLoop {
         let mut ready = std::mem::take(&mut self.ready);
         let mut left = &ready[..];
         while !left.is_empty() {
-            let taken = self.turn.read(&mut self.connections, left, &mut self.ready);
+            let taken =
+                self.turn.read(&mut self.connections, left, &mut self.ready, &mut self.flush);
             left = &left[taken..];
             self.run_read();
         }
@@ -147,6 +170,7 @@ impl EventLoop {
     }
 
     fn run_parked(&mut self) {
+        self.impatient = false;
         for key in std::mem::take(&mut self.parked) {
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.parked = false;
@@ -165,22 +189,70 @@ impl EventLoop {
             flush: &mut self.flush,
             parked: &mut self.parked,
             waiting: &mut self.waiting,
+            impatient: &mut self.impatient,
         };
         self.turn.run(&mut self.worker, &mut self.connections, lists);
     }
 
     fn flush(&mut self) {
         let durable = self.worker.node.log.durable();
-        for key in self.flush.drain(..) {
+        let mut flush = std::mem::take(&mut self.flush);
+        for key in flush.drain(..) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.in_flush_list = false;
-            if connection.send(durable) == Sent::Closed {
-                let mut connection = self.connections.remove(key);
-                let _ = self.poll.registry().deregister(&mut connection.stream);
+            match connection.send(durable) {
+                Sent::All if !connection.congested => {}
+                Sent::All | Sent::Pending => self.on_pending(key),
+                Sent::Closed => self.close(key),
             }
+        }
+        self.flush = flush;
+        if self.freed {
+            self.forget_freed();
         }
         if !self.waiting.is_empty() {
             self.mailboxes.of(self.worker.index).expect_durable();
+        }
+    }
+
+    /// Not everything could be sent, or not until now.
+    fn on_pending(&mut self, key: usize) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let limits = OutputLimits::of(&connection.session, &self.worker.node.settings);
+        let was_slow = connection.backlog.is_some();
+        if let Some(overrun) = connection.on_pending(&limits, self.timers.now_s) {
+            eprintln!(
+                "trefoil: client {} is closed: {} bytes of replies exceed the {overrun} limit of client-output-buffer-limit",
+                connection.session.address.id,
+                connection.out.len()
+            );
+            return self.close(key);
+        }
+        if !was_slow && connection.backlog.is_some() {
+            self.slow.push(key);
+        }
+        if connection.relieve() && !connection.parked {
+            connection.parked = true;
+            self.parked.push(key);
+            self.impatient = true;
+        }
+    }
+
+    /// Ends a connection. Everything that anybody keeps about it goes here.
+    fn close(&mut self, key: usize) {
+        let mut connection = self.connections.remove(key);
+        self.freed = true;
+        connection.transport.say_goodbye();
+        let _ = self.poll.registry().deregister(connection.transport.stream_mut());
+        self.worker.node.clients.remove(connection.session.address.id);
+        self.worker.node.client_counts.on_close(self.worker.index);
+    }
+
+    /// Takes freed slots out of every list, before a new connection can take them.
+    fn forget_freed(&mut self) {
+        self.freed = false;
+        for list in [&mut self.ready, &mut self.parked, &mut self.waiting, &mut self.slow] {
+            list.retain(|&key| self.connections.contains(key));
         }
     }
 
@@ -188,7 +260,7 @@ impl EventLoop {
         let mailbox = Arc::clone(self.mailboxes.of(self.worker.index));
         for message in mailbox.take() {
             match message {
-                Message::Accepted(stream) => self.accept(stream),
+                Message::Accepted(transport) => self.accept(transport),
                 Message::Stop => self.stopping = true,
                 Message::Mail(mail) => self.on_mail(mail),
             }
@@ -204,10 +276,8 @@ impl EventLoop {
                 for address in addresses {
                     let slot = address.slot as usize;
                     let Some(connection) = self.connections.get_mut(slot) else { continue };
-                    if connection.session.address == address && !connection.in_flush_list {
-                        connection.closing = true;
-                        connection.in_flush_list = true;
-                        self.flush.push(slot);
+                    if connection.session.address == address {
+                        self.abort(slot);
                     }
                 }
             }
@@ -228,14 +298,34 @@ impl EventLoop {
         });
     }
 
-    fn accept(&mut self, mut stream: TcpStream) {
+    /// Closes a connection at the end of the turn, whatever was to be sent.
+    fn abort(&mut self, key: usize) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.abort();
+        if !connection.in_flush_list {
+            connection.in_flush_list = true;
+            self.flush.push(key);
+        }
+    }
+
+    fn accept(&mut self, mut transport: Transport) {
+        let node = &self.worker.node;
         let entry = self.connections.vacant_entry();
         let token = Token(entry.key());
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut stream, token, interest).is_ok() {
-            let (worker, slot) = (self.worker.index as u32, token.0 as u32);
-            let session = Session::new(worker, slot, Restrictions::default());
-            entry.insert(Connection::new(stream, session));
+        if self.poll.registry().register(transport.stream_mut(), token, interest).is_err() {
+            node.client_counts.on_close(self.worker.index);
+            return;
         }
+        let stream = transport.stream_mut();
+        let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
+            // It is gone already.
+            node.client_counts.on_close(self.worker.index);
+            return;
+        };
+        let place = (self.worker.index as u32, token.0 as u32);
+        let record = node.clients.register(place, peer, local, self.worker.writer.now_ms);
+        let session = Session::new(record, node.first_restrictions());
+        entry.insert(Connection::new(transport, session, self.timers.now_s));
     }
 }

@@ -1,16 +1,20 @@
 //! The phases of a turn up to running: read, parse, prefetch, run.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crossbeam_epoch as epoch;
 use rustix::buffer::spare_capacity;
 use slab::Slab;
 use trefoil_node::handler::Flow;
+use trefoil_node::session::Restrictions;
+use trefoil_node::settings::Settings;
 use trefoil_node::worker::{Prepared, Worker};
 use trefoil_wire::resp::{Limits, Parsed, Parser, Reply};
 use trefoil_wire::{Args, Span};
 
 use super::connection::Connection;
+use super::transport::Transport;
 
 /// Bytes read before they are run, about: enough to fill a pipeline, not the cache.
 const SCRATCH_BYTES: usize = 128 << 10;
@@ -18,8 +22,10 @@ const SCRATCH_BYTES: usize = 128 << 10;
 const READ_BYTES: usize = 32 << 10;
 /// Commands whose keys are brought into the cache together.
 const PREFETCH: usize = 32;
-/// A frame that is not complete gets at most this much room ahead of its bytes.
-const ROOM_MAX: usize = 1 << 20;
+/// A frame that is not complete gets room for all of it once this part of it has come.
+const TRUSTED_PART: usize = 8;
+/// Requests are small until a client has authenticated.
+const STRANGERS: Limits = Limits::unauthenticated();
 
 /// Buffers of a turn, reused.
 #[derive(Default)]
@@ -31,6 +37,10 @@ pub(super) struct Turn {
     spans: Vec<Span>,
     lines: Vec<Vec<u8>>,
     limits: Limits,
+    /// Bytes of requests that a connection may have waiting.
+    input_max: usize,
+    /// Seconds of the worker's clock.
+    now_s: u32,
 }
 
 /// Bytes of one connection that are being run.
@@ -41,6 +51,8 @@ struct Source {
     /// How many there are, and how many were used.
     len: usize,
     consumed: usize,
+    /// More of it can be parsed once what was has run.
+    stopped: bool,
 }
 
 struct Command {
@@ -58,6 +70,8 @@ pub(super) struct Lists<'a> {
     pub(super) flush: &'a mut Vec<usize>,
     pub(super) parked: &'a mut Vec<usize>,
     pub(super) waiting: &'a mut Vec<usize>,
+    /// Set when a parked connection can go on without being woken.
+    pub(super) impatient: &'a mut bool,
 }
 
 impl Lists<'_> {
@@ -70,13 +84,22 @@ impl Lists<'_> {
 }
 
 impl Turn {
+    /// A turn begins under these settings.
+    pub(super) fn begin(&mut self, settings: &Settings, now_s: u32) {
+        let bulk_len_max = settings.proto_max_bulk_len.load(Relaxed);
+        self.limits.bulk_len_max = u32::try_from(bulk_len_max).unwrap_or(u32::MAX - 1);
+        self.input_max = settings.client_query_buffer_limit.load(Relaxed) as usize;
+        self.now_s = now_s;
+    }
+
     /// Reads from connections until the scratch buffer is used up; returns how many it took. Those
-    /// that may have more are put into `again`.
+    /// that may have more are put into `again`, those whose peers have hung up into `flush`.
     pub(super) fn read(
         &mut self,
         connections: &mut Slab<Connection>,
         ready: &[usize],
         again: &mut Vec<usize>,
+        flush: &mut Vec<usize>,
     ) -> usize {
         self.scratch.resize(SCRATCH_BYTES + READ_BYTES, 0);
         let mut taken = 0;
@@ -87,11 +110,14 @@ impl Turn {
             taken += 1;
             let Some(connection) = connections.get_mut(key) else { continue };
             connection.in_ready_list = false;
-            if connection.parked || connection.closing {
+            if connection.is_held() {
                 continue;
             }
             if self.read_one(key, connection) {
                 again.push(key);
+            } else if connection.closing && !connection.in_flush_list {
+                connection.in_flush_list = true;
+                flush.push(key);
             }
         }
         taken
@@ -103,13 +129,13 @@ impl Turn {
             return self.read_more(key, connection);
         }
         let room = &mut self.scratch[self.used..self.used + READ_BYTES];
-        match connection.stream.read(room) {
+        match connection.transport.read(room) {
             Ok(0) => hang_up(connection),
             Ok(len) => {
                 let start = self.used;
                 self.used += len;
                 self.parse(key, connection, Some(start), len);
-                return len == READ_BYTES;
+                return len == READ_BYTES || connection.reads_on;
             }
             Err(error) => return on_read_error(connection, &error),
         }
@@ -118,25 +144,39 @@ impl Turn {
 
     /// Reads the rest of a frame that has begun.
     fn read_more(&mut self, key: usize, connection: &mut Connection) -> bool {
-        let input = &mut connection.input;
-        if input.capacity() - input.len() < READ_BYTES / 2 {
-            input.reserve(READ_BYTES.max(input.len().min(ROOM_MAX)));
-        }
-        let room = input.capacity() - input.len();
-        match rustix::io::read(&connection.stream, spare_capacity(input)) {
-            Ok(0) => hang_up(connection),
-            Ok(len) => {
+        let read = match &mut connection.transport {
+            Transport::Plain(stream) if connection.input.len() >= READ_BYTES => {
+                make_room(&mut connection.input, connection.want as usize);
+                let room = connection.input.capacity() - connection.input.len();
+                rustix::io::read(stream, spare_capacity(&mut connection.input))
+                    .map(|len| (len, len == room))
+                    .map_err(Into::into)
+            }
+            // By way of the scratch buffer: half a frame costs no more than itself.
+            transport => {
+                let room = &mut self.scratch[self.used..self.used + READ_BYTES];
+                let read = transport.read(room);
+                if let Ok(len) = read {
+                    connection.input.extend_from_slice(&room[..len]);
+                }
+                read.map(|len| (len, len == READ_BYTES))
+            }
+        };
+        match read {
+            Ok((0, _)) => hang_up(connection),
+            Ok((_, full)) => {
                 let total = connection.input.len();
                 self.parse(key, connection, None, total);
-                return len == room;
+                return full || connection.reads_on;
             }
-            Err(error) => return on_read_error(connection, &error.into()),
+            Err(error) => return on_read_error(connection, &error),
         }
         false
     }
 
     /// Parses what a connection kept because a command could not run.
     pub(super) fn parse_again(&mut self, key: usize, connection: &mut Connection) {
+        connection.session.protocol_error = None;
         let len = connection.input.len();
         self.parse(key, connection, None, len);
     }
@@ -153,10 +193,13 @@ impl Turn {
             Some(start) => &self.scratch[start..start + len],
             None => &connection.input[..len],
         };
-        let mut at = 0;
-        while at < len {
+        connection.active_s = self.now_s;
+        let stranger = connection.session.restrictions.has(Restrictions::UNAUTHENTICATED);
+        let limits = if stranger { &STRANGERS } else { &self.limits };
+        let (mut at, mut stopped) = (0, false);
+        while at < len && !stopped {
             let first = self.spans.len() as u32;
-            let parsed = connection.parser.parse(&bytes[at..], &self.limits, &mut self.spans);
+            let parsed = connection.parser.parse(&bytes[at..], limits, &mut self.spans);
             let (consumed, line) = match parsed {
                 Ok(Parsed::Command { consumed }) => (consumed, None),
                 Ok(Parsed::Inline { consumed, line }) => {
@@ -167,7 +210,10 @@ impl Turn {
                     at += consumed;
                     continue;
                 }
-                Ok(Parsed::Incomplete { .. }) => break,
+                Ok(Parsed::Incomplete { want }) => {
+                    connection.want = u32::try_from(want).unwrap_or(u32::MAX);
+                    break;
+                }
                 Err(error) => {
                     connection.session.protocol_error = Some(error);
                     break;
@@ -176,8 +222,10 @@ impl Turn {
             let spans = (first, self.spans.len() as u32);
             self.commands.push(Command { source, frame: at as u32, spans, line });
             at += consumed;
+            // What comes behind AUTH is judged by the limits that AUTH brings.
+            stopped = stranger && at < len;
         }
-        self.sources.push(Source { connection: key, scratch, len, consumed: at });
+        self.sources.push(Source { connection: key, scratch, len, consumed: at, stopped });
     }
 
     /// Runs what was parsed.
@@ -195,7 +243,13 @@ impl Turn {
             for (command, prepared) in self.commands[start..end].iter().zip(&prepared) {
                 let source = &mut self.sources[command.source as usize];
                 let Some(connection) = connections.get_mut(source.connection) else { continue };
-                if connection.parked || connection.closing {
+                if connection.is_held() {
+                    continue;
+                }
+                if connection.is_behind() {
+                    connection.congested = true;
+                    connection.parser = Parser::new();
+                    source.consumed = command.frame as usize;
                     continue;
                 }
                 let bytes =
@@ -222,7 +276,7 @@ impl Turn {
             }
             start = end;
         }
-        self.finish(connections, &mut lists);
+        self.finish(worker.writer.now_ms, connections, &mut lists);
     }
 
     /// Looks a few commands up and brings what they will touch into the cache.
@@ -247,22 +301,26 @@ impl Turn {
     }
 
     /// Keeps what is left of each source, and lists the connections that have something to say.
-    fn finish(&mut self, connections: &mut Slab<Connection>, lists: &mut Lists<'_>) {
+    fn finish(&mut self, now_ms: u64, connections: &mut Slab<Connection>, lists: &mut Lists<'_>) {
         for source in self.sources.drain(..) {
             let Some(connection) = connections.get_mut(source.connection) else { continue };
-            match source.scratch {
-                Some(start) if source.consumed < source.len => {
-                    let rest = &self.scratch[start + source.consumed..start + source.len];
-                    connection.input.extend_from_slice(rest);
-                }
-                Some(_) => {}
-                None if source.consumed == connection.input.len() => connection.input = Vec::new(),
-                None => {
-                    connection.input.drain(..source.consumed);
-                }
+            keep_rest(&source, &self.scratch, connection);
+            connection.session.publish(now_ms);
+            if connection.input.len() > self.input_max {
+                eprintln!(
+                    "trefoil: client {} is closed: {} bytes of requests exceed client-query-buffer-limit",
+                    connection.session.address.id,
+                    connection.input.len()
+                );
+                connection.abort();
+            }
+            if source.stopped && !connection.is_held() {
+                connection.parked = true;
+                lists.parked.push(source.connection);
+                *lists.impatient = true;
             }
             if let Some(error) = connection.session.protocol_error
-                && !connection.parked
+                && !connection.is_held()
             {
                 let text = format!("ERR {error}");
                 Reply::new(&mut connection.out, connection.session.protocol).error(&text);
@@ -276,6 +334,36 @@ impl Turn {
         self.spans.clear();
         self.lines.clear();
         self.used = 0;
+    }
+}
+
+/// Keeps what has not been run in the connection's input.
+fn keep_rest(source: &Source, scratch: &[u8], connection: &mut Connection) {
+    match source.scratch {
+        _ if connection.closing => connection.input = Vec::new(),
+        Some(start) if source.consumed < source.len => {
+            let rest = &scratch[start + source.consumed..start + source.len];
+            connection.input.extend_from_slice(rest);
+        }
+        Some(_) => {}
+        None if source.consumed == connection.input.len() => connection.input = Vec::new(),
+        None => {
+            connection.input.drain(..source.consumed);
+        }
+    }
+}
+
+/// Makes room for the frame at the start of `input`: for all of it once a good part has come, else
+/// for as much as has come.
+fn make_room(input: &mut Vec<u8>, want: usize) {
+    if input.capacity() - input.len() >= READ_BYTES / 2 {
+        return;
+    }
+    let missing = want.saturating_sub(input.len());
+    if missing > 0 && input.len() >= want / TRUSTED_PART {
+        input.reserve_exact(missing + READ_BYTES);
+    } else {
+        input.reserve(READ_BYTES);
     }
 }
 
