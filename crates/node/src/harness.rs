@@ -3,6 +3,7 @@
 //! The log's queue is filled and never written; mail between workers is kept for the test to look
 //! at. Each command runs in a turn of its own.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trefoil_clock::{Epoch, Hlc, Lsn};
@@ -14,7 +15,7 @@ use crate::handler::Flow;
 use crate::log::{Fsync, LogQueue};
 use crate::mail::{Mail, Post};
 use crate::node::Node;
-use crate::session::{Restrictions, Session};
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::worker::Worker;
 
@@ -74,7 +75,11 @@ impl TestNode {
     pub(crate) fn client_on(&mut self, worker: u32) -> TestClient {
         let slot = self.next_slot;
         self.next_slot += 1;
-        let session = Session::new(worker, slot, Restrictions::default());
+        let clients = &self.node.clients;
+        let peer = SocketAddr::from(([127, 0, 0, 1], 40_000 + slot as u16));
+        let local = SocketAddr::from(([127, 0, 0, 1], 6_379));
+        let record = clients.register((worker, slot), peer, local, self.now_ms);
+        let session = Session::new(record, self.node.first_restrictions());
         TestClient { session, flow: Flow::Continue, out: ReplyBuf::new() }
     }
 
@@ -117,6 +122,7 @@ impl TestNode {
         let prepared = worker.prepare(&client.session, args, &crossbeam_epoch::pin());
         let ran = worker.run(&mut client.session, args, &prepared, &mut client.out);
         client.flow = ran.flow;
+        client.session.publish(self.now_ms);
         let _wake = worker.end_turn();
         client.take()
     }

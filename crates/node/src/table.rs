@@ -160,6 +160,17 @@ impl Table {
         if entry.subcommands.is_empty() { Some(entry) } else { entry.within(args) }
     }
 
+    /// The command or subcommand with this id.
+    #[must_use]
+    pub fn by_id(&self, id: u16) -> Option<&Entry> {
+        let at = self.entries.partition_point(|entry| entry.id <= id).checked_sub(1)?;
+        let entry = &self.entries[at];
+        match usize::from(id - entry.id) {
+            0 => Some(entry),
+            nth => entry.subcommands.get(nth - 1),
+        }
+    }
+
     /// All commands, subcommands within them.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
@@ -215,6 +226,9 @@ mod tests {
             for name in [entry.spec.name, &upper] {
                 let found = TABLE.find(name.as_bytes()).expect("it is in the table");
                 assert_eq!(found.id, entry.id);
+                for entry in found.subcommands.iter().chain([found]) {
+                    assert_eq!(TABLE.by_id(entry.id).map(|e| &e.full_name), Some(&entry.full_name));
+                }
             }
         }
         for name in ["", "gett", "ge", "get\0", "no-such-command", "a-name-longer-than-any-other"] {

@@ -1,7 +1,10 @@
 //! Commands about connections and the node, one file per theme.
 
+mod acl;
+mod client;
 mod config;
 mod connection;
+mod handshake;
 mod help;
 mod persistence;
 mod transactions;
@@ -12,5 +15,5 @@ use crate::handler::NodeHandler;
 
 /// Every command that works on the connection or the node.
 pub fn all() -> impl Iterator<Item = &'static Command<NodeHandler>> {
-    [connection::COMMANDS, persistence::COMMANDS, transactions::COMMANDS, config::COMMANDS].into_iter().flatten()
+    [acl::COMMANDS, client::COMMANDS, connection::COMMANDS, handshake::COMMANDS, persistence::COMMANDS, transactions::COMMANDS, config::COMMANDS].into_iter().flatten()
 }
