@@ -20,8 +20,8 @@ pub(super) const POLL: Duration = Duration::from_millis(1);
 const BYTES_MAX: usize = 64 << 20;
 
 /// Emptied batches kept for reuse, and the largest that is kept.
-const SPARES_MAX: usize = 4;
-const SPARE_CAPACITY_MAX: usize = 256 << 10;
+const SPARES_MAX: usize = 2;
+const SPARE_CAPACITY_MAX: usize = 128 << 10;
 
 /// When the log is synced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,0 +1,13 @@
+//! Deterministic simulation: a node over a disk that forgets, fills up and is cut off, one thread,
+//! one seed, checked against a model after every restart.
+//!
+//! What is checked is what docs promise: P1 (`fsync always`), P2 (`everysec`), P16 (never an answer
+//! from damaged data). The same seed gives the same run; a failure prints it.
+
+mod dice;
+mod life;
+mod model;
+mod world;
+
+pub use dice::Dice;
+pub use world::{Failure, Sabotage, run};
