@@ -10,4 +10,4 @@ mod model;
 mod world;
 
 pub use dice::Dice;
-pub use world::{Failure, Sabotage, run};
+pub use world::{Coverage, Failure, Sabotage, run};

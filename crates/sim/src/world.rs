@@ -50,7 +50,34 @@ enum End {
     Decay,
 }
 
+/// What a run has met, so that a test can tell whether the runs mean anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Coverage {
+    /// Starts from a snapshot and a log that does not begin at the first record.
+    pub from_snapshot: u64,
+    /// Records that were lost by crashes, as they may be.
+    pub records_lost: u64,
+    /// Starts that refused a damaged file.
+    pub refusals: u64,
+    /// Starts that said what they left aside.
+    pub warnings: u64,
+    /// Times that writes were refused because the disk was full.
+    pub disk_full: u64,
+}
+
+impl Coverage {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Coverage) {
+        self.from_snapshot += other.from_snapshot;
+        self.records_lost += other.records_lost;
+        self.refusals += other.refusals;
+        self.warnings += other.warnings;
+        self.disk_full += other.disk_full;
+    }
+}
+
 struct World {
+    coverage: Coverage,
     seed: u64,
     sabotage: Sabotage,
     disk: FaultDisk,
@@ -76,10 +103,11 @@ struct Bounds {
 ///
 /// # Errors
 /// A promise was broken.
-pub fn run(seed: u64, sabotage: Sabotage) -> Result<(), Failure> {
+pub fn run(seed: u64, sabotage: Sabotage) -> Result<Coverage, Failure> {
     let mut dice = Dice::new(seed);
     let fsync = [Fsync::Always, Fsync::Everysec, Fsync::No][dice.below(3) as usize];
     let mut world = World {
+        coverage: Coverage::default(),
         seed,
         sabotage,
         disk: FaultDisk::new(),
@@ -95,7 +123,8 @@ pub fn run(seed: u64, sabotage: Sabotage) -> Result<(), Failure> {
         let mut life = world.restart(&bounds)?;
         bounds = world.live(&mut life)?;
     }
-    world.restart(&bounds).map(|_| ())
+    world.restart(&bounds)?;
+    Ok(world.coverage)
 }
 
 impl World {
@@ -114,6 +143,7 @@ impl World {
             // Refused, so nothing was changed: with the bit flipped back it starts.
             self.disk.flip_bit(name, *byte, *bit);
             flipped = None;
+            self.coverage.refusals += 1;
             started = Life::begin(&self.disk, self.fsync, &self.now_ms, &mut self.dice);
         }
         let (mut life, report) = match started {
@@ -125,6 +155,9 @@ impl World {
         let found = life.last_lsn();
         let Bounds { end, floor, ceiling, .. } = *bounds;
         let said = report.log.torn.is_some() || !report.rejected.is_empty();
+        self.coverage.from_snapshot += u64::from(report.snapshot_lsn.0 > 0);
+        self.coverage.warnings += u64::from(said);
+        self.coverage.records_lost += ceiling.saturating_sub(found);
         if found > ceiling || (found < floor && !(flipped.is_some() && said)) {
             return self.fail(format!(
                 "after {end:?} the last record is {found}, it should be from {floor} to {ceiling}"
@@ -180,6 +213,7 @@ impl World {
                 self.fill(full);
             }
             self.now_ms.fetch_add(self.dice.below(80), Relaxed);
+            self.coverage.disk_full += u64::from(full && life.refuses());
             if self.step(life)? {
                 self.gap_ms = self.gap_ms.max(self.now() - last_turn);
                 last_turn = self.now();
