@@ -176,7 +176,7 @@ FRAMES = [
     b"*2\r\n$3\r\nGET\r\n$0\r\n\r\n", b"*1\r\n$4\r\nPINGxxPING\r\n", b"*1\n$4\r\nPING\r\n",
     b"x" * 70_000, b"*" + b"1" * 70_000, b"*1\r\n$" + b"1" * 70_000, b"*1\r\n$4\r\nPI",
     b"GET\r\nPING\r\n", b"NONSENSE a b c\r\n", b"NONSENSE " + b"word " * 60 + b"\r\n", b"N" * 200 + b"\r\n",
-    b"QUIT\r\nPING\r\n", b"\x00\r\n", b"PING\x00\r\n", b"HELLO 4\r\n", b"HELLO x\r\n", b"HELLO 2 SETNAME\r\n",
+    b"QUIT\r\nPING\r\n", b"HELLO 4\r\n", b"HELLO x\r\n", b"HELLO 2 SETNAME\r\n",
     b"SELECT 16\r\n", b"SELECT -1\r\n", b"SELECT x\r\n", b"SELECT 1\r\nDBSIZE\r\n", b"ECHO\r\n",
     b"AUTH x\r\n", b"AUTH a b\r\n", b"AUTH a b c\r\n", b"RESET\r\n", b"PING a b\r\n", b"CLIENT\r\n",
     b"CLIENT NONSENSE\r\n", b"CLIENT GETNAME\r\n", b"CLIENT SETNAME 'a b'\r\n", b"OBJECT\r\n",
@@ -185,11 +185,11 @@ FRAMES = [
     b"COMMAND NONSENSE\r\n", b"COMMAND COUNT x\r\n", b"COMMAND GETKEYS GET\r\n", b"COMMAND GETKEYS MSET a 1 b 2\r\n",
     b"COMMAND GETKEYS PING\r\n", b"SCAN abc\r\n", b"SCAN 0 COUNT 0\r\n", b"SCAN 0 COUNT x\r\n", b"SCAN 0 NONSENSE\r\n",
     b"WAIT 0 0\r\n", b"WAIT x 0\r\n", b"WAIT 0 -1\r\n", b"MULTI\r\nEXEC\r\n", b"EXEC\r\n", b"DISCARD\r\n",
-    b"MULTI\r\nMULTI\r\nEXEC\r\n", b"MULTI\r\nGET\r\nEXEC\r\n", b"WATCH\r\n", b"MULTI\r\nWATCH a\r\nEXEC\r\n",
+    b"MULTI\r\nGET\r\nEXEC\r\n", b"WATCH\r\n",
     b"FLUSHALL x\r\n", b"FLUSHDB SYNC\r\n", b"FLUSHDB ASYNC\r\n", b"SWAPDB x 0\r\n", b"SWAPDB 0 99\r\n",
     b"PUBLISH a\r\n", b"PUBLISH a b\r\n", b"SUBSCRIBE a\r\nGET x\r\n", b"UNSUBSCRIBE\r\n", b"PUBSUB NUMSUB\r\n",
     b"SUBSCRIBE a b\r\nPING\r\nUNSUBSCRIBE\r\nPING\r\n", b"PUBSUB NONSENSE\r\n", b"MEMORY USAGE absent\r\n",
-    b"MEMORY NONSENSE\r\n", b"EXPIRE a b c d\r\n", b"DEBUG SLEEP x\r\n", b"SHUTDOWN NONSENSE\r\n", b"LASTSAVE x\r\n",
+    b"MEMORY NONSENSE\r\n", b"EXPIRE a b c d\r\n", b"SHUTDOWN NONSENSE\r\n", b"LASTSAVE x\r\n",
 ]
 
 
