@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::clients::{ClientRecord, NO_COMMAND};
 use crate::mail::Address;
+use crate::pubsub::Subscriptions;
 use crate::transaction::Transaction;
+use trefoil_clock::Lsn;
 use trefoil_wire::resp::{Protocol, ProtocolError};
 
 /// Why a session is not served the plain way. One branch tells whether any holds.
@@ -69,8 +71,21 @@ pub struct Session {
     published: (u16, u32),
     /// Which replies are dropped.
     pub silence: Silence,
+    /// What WAIT and WAITAOF wait for.
+    pub waiting: Option<Box<Waiting>>,
     /// What WATCH and MULTI began.
     pub(crate) transaction: Option<Box<Transaction>>,
+    /// What it listens to.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
+}
+
+/// A command that is run again until the time is up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waiting {
+    /// Until then, Unix milliseconds.
+    pub until_ms: u64,
+    /// For this record to be durable.
+    pub target: Lsn,
 }
 
 /// CLIENT REPLY. Anything but `None` goes with [`Restrictions::SILENT`].
@@ -101,7 +116,9 @@ impl Session {
             command: NO_COMMAND,
             published: (NO_COMMAND, 0),
             silence: Silence::None,
+            waiting: None,
             transaction: None,
+            subscriptions: None,
         }
     }
 

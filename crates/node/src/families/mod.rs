@@ -2,12 +2,19 @@
 
 mod acl;
 mod client;
+mod command;
 mod config;
 mod connection;
 mod handshake;
 mod help;
+mod info;
+mod keyspace;
 mod persistence;
+mod pubsub;
+mod replication;
+mod server;
 mod transactions;
+mod wait;
 
 use trefoil_commands::Command;
 
@@ -15,5 +22,22 @@ use crate::handler::NodeHandler;
 
 /// Every command that works on the connection or the node.
 pub fn all() -> impl Iterator<Item = &'static Command<NodeHandler>> {
-    [acl::COMMANDS, client::COMMANDS, connection::COMMANDS, handshake::COMMANDS, persistence::COMMANDS, transactions::COMMANDS, config::COMMANDS].into_iter().flatten()
+    [
+        acl::COMMANDS,
+        client::COMMANDS,
+        connection::COMMANDS,
+        handshake::COMMANDS,
+        persistence::COMMANDS,
+        pubsub::COMMANDS,
+        transactions::COMMANDS,
+        config::COMMANDS,
+        command::COMMANDS,
+        info::COMMANDS,
+        keyspace::COMMANDS,
+        replication::COMMANDS,
+        server::COMMANDS,
+        wait::COMMANDS,
+    ]
+    .into_iter()
+    .flatten()
 }
