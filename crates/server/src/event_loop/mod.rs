@@ -22,7 +22,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
+use trefoil_node::log::Fsync;
 use trefoil_node::mail::Mail;
+use trefoil_node::pubsub::Delivery;
 use trefoil_node::session::Session;
 use trefoil_node::worker::{Wake, Worker};
 
@@ -143,7 +145,11 @@ impl EventLoop {
         match self.worker.end_turn() {
             Wake::None => {}
             Wake::One(worker) => self.mailboxes.of(worker).wake(),
-            Wake::All => self.mailboxes.wake_all_but(self.worker.index),
+            Wake::All => {
+                self.mailboxes.wake_all_but(self.worker.index);
+                // Connections that came before the one that was alone may go on as well.
+                self.impatient |= !self.parked.is_empty();
+            }
         }
         self.flush();
         for &key in &self.ready {
@@ -197,22 +203,40 @@ impl EventLoop {
     fn flush(&mut self) {
         let durable = self.worker.node.log.durable();
         let mut flush = std::mem::take(&mut self.flush);
+        let mut sent_bytes = 0;
         for key in flush.drain(..) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.in_flush_list = false;
-            match connection.send(durable) {
+            let before = connection.out.sent();
+            let sent = connection.send(durable);
+            sent_bytes += connection.out.sent() - before;
+            match sent {
                 Sent::All if !connection.congested => {}
                 Sent::All | Sent::Pending => self.on_pending(key),
                 Sent::Closed => self.close(key),
             }
         }
         self.flush = flush;
+        self.count_traffic(sent_bytes);
         if self.freed {
             self.forget_freed();
         }
-        if !self.waiting.is_empty() {
-            self.mailboxes.of(self.worker.index).expect_durable();
+        if !self.waiting.is_empty() || !self.parked.is_empty() {
+            let mailbox = self.mailboxes.of(self.worker.index);
+            mailbox.expect_durable();
+            if self.worker.node.log.durable() > durable {
+                // It became so before it knew that we wait.
+                mailbox.wake();
+            }
         }
+    }
+
+    /// Tells INFO what this turn received and sent.
+    fn count_traffic(&mut self, sent_bytes: u64) {
+        let received_bytes = std::mem::take(&mut self.turn.received);
+        let traffic = self.worker.node.counters.traffic(self.worker.index);
+        traffic.input_bytes.add(received_bytes as i64);
+        traffic.output_bytes.add(sent_bytes as i64);
     }
 
     /// Not everything could be sent, or not until now.
@@ -242,6 +266,7 @@ impl EventLoop {
     fn close(&mut self, key: usize) {
         let mut connection = self.connections.remove(key);
         self.freed = true;
+        self.worker.close(&mut connection.session);
         connection.transport.say_goodbye();
         let _ = self.poll.registry().deregister(connection.transport.stream_mut());
         self.worker.node.clients.remove(connection.session.address.id);
@@ -271,7 +296,7 @@ impl EventLoop {
     fn on_mail(&mut self, mail: Mail) {
         match mail {
             Mail::Wake => {}
-            Mail::Deliver(_) => {}
+            Mail::Deliver(delivery) => self.deliver(&delivery),
             Mail::Kill(addresses) => {
                 for address in addresses {
                     let slot = address.slot as usize;
@@ -280,6 +305,32 @@ impl EventLoop {
                         self.abort(slot);
                     }
                 }
+            }
+        }
+    }
+
+    /// Hands a message to those of its receivers that are still here and subscribed.
+    fn deliver(&mut self, delivery: &Delivery) {
+        let gated = self.worker.node.log.fsync() == Fsync::Always;
+        for address in delivery.to.iter() {
+            let key = address.slot as usize;
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            if connection.session.address != *address || connection.closing {
+                continue;
+            }
+            let position = connection.out.position();
+            if !delivery.write(&connection.session, &mut connection.out) {
+                continue;
+            }
+            if gated {
+                if !connection.is_waiting() {
+                    self.waiting.push(key);
+                }
+                connection.wait_for(position, delivery.depends_on);
+            }
+            if !connection.in_flush_list {
+                connection.in_flush_list = true;
+                self.flush.push(key);
             }
         }
     }

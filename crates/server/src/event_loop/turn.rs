@@ -41,6 +41,8 @@ pub(super) struct Turn {
     input_max: usize,
     /// Seconds of the worker's clock.
     now_s: u32,
+    /// Bytes read since this was last taken.
+    pub(super) received: usize,
 }
 
 /// Bytes of one connection that are being run.
@@ -134,6 +136,7 @@ impl Turn {
             Ok(len) => {
                 let start = self.used;
                 self.used += len;
+                self.received += len;
                 self.parse(key, connection, Some(start), len);
                 return len == READ_BYTES || connection.reads_on;
             }
@@ -164,7 +167,8 @@ impl Turn {
         };
         match read {
             Ok((0, _)) => hang_up(connection),
-            Ok((_, full)) => {
+            Ok((len, full)) => {
+                self.received += len;
                 let total = connection.input.len();
                 self.parse(key, connection, None, total);
                 return full || connection.reads_on;
