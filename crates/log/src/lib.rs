@@ -41,7 +41,7 @@ pub use frame::{
 pub use fs_disk::{DirError, FsDisk, FsFile};
 pub use note::{EpochCause, EpochEntry, Note};
 pub use position::{ClusterId, FrameSeq, Identity, Positions, SegmentNo, Stream};
-pub use recover::{LogEnd, Recovered, recover};
+pub use recover::{LogEnd, Recovered, recover, recover_up_to};
 pub use repair::{RepairReport, repair};
 pub use run::{RecordView, Run, RunBuilder, RunError, RunHeader, RunReader, put_record};
 pub use scan::{LogScan, Tally};

@@ -67,6 +67,22 @@ pub fn recover<D: Disk>(
     disk: &D,
     identity: Identity,
     from: &Positions,
+    sink: impl FnMut(&Frame<'_>) -> Result<(), Box<dyn Error + Send + Sync>>,
+) -> Result<Recovered, RecoverError> {
+    recover_up_to(disk, identity, from, &Positions::new(), sink)
+}
+
+/// [`recover`] of a log that is known to have been durable up to `floor`: a snapshot that ends there
+/// was completed.
+///
+/// # Errors
+/// The same, and [`ScanError::Missing`] if the log ends below `floor`, whatever it looks like there.
+/// Then nothing was changed.
+pub fn recover_up_to<D: Disk>(
+    disk: &D,
+    identity: Identity,
+    from: &Positions,
+    floor: &Positions,
     mut sink: impl FnMut(&Frame<'_>) -> Result<(), Box<dyn Error + Send + Sync>>,
 ) -> Result<Recovered, RecoverError> {
     let list_error = |source| ScanError::read(".", source);
@@ -86,6 +102,12 @@ pub fn recover<D: Disk>(
         Verdict::Torn(torn) => Some(torn),
         Verdict::Damaged(damage) => return Err(RecoverError::Damaged(damage)),
     };
+    for (stream, needed) in floor.iter() {
+        let found = scan.tally().positions.get(stream).max(from.get(stream));
+        if found < needed {
+            return Err(ScanError::Missing { stream, needed: found.next(), found }.into());
+        }
+    }
     let next_segment = unused_number(disk, scan.files()).map_err(list_error)?;
     settle(disk, scan.files(), &stop, scan.tally())?;
     let mut tally = scan.into_tally();

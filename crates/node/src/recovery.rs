@@ -10,8 +10,8 @@ mod pieces;
 use trefoil_clock::{Epoch, Hlc, Lsn};
 use trefoil_log::{
     Disk, EpochCause, EpochEntry, Frame, FrameBody, Identity, Note, Positions, RecoverError,
-    Recovered, SnapshotError, WriteError, Writer, WriterOptions, list_snapshots, newest_valid,
-    recover, remove_unfinished,
+    Recovered, ScanError, SnapshotError, WriteError, Writer, WriterOptions, list_snapshots,
+    newest_valid, recover_up_to, remove_unfinished,
 };
 use trefoil_store::apply::apply;
 use trefoil_store::record::Stamp;
@@ -116,24 +116,24 @@ pub fn start<D: Disk>(disk: D, options: StartOptions) -> Result<Started<D>, Star
     let mut up_to = Lsn(u64::MAX);
     let (keyspace, snapshot, log) = loop {
         let attempt = Attempt::load(&disk, &options, up_to, &mut rejected)?;
-        let from = attempt.snapshot.start_lsn;
-        let log = match replay(&disk, &options, from, &attempt.keyspace) {
-            Err(log) if !rejected.is_empty() => {
-                return Err(StartError::NoSnapshot { log, rejected });
-            }
-            other => other?,
+        let (end, name) = (attempt.snapshot.end.0, attempt.snapshot.name.clone());
+        let error = match replay(&disk, &options, &attempt.snapshot, &attempt.keyspace) {
+            Ok(log) => break (attempt.keyspace, attempt.snapshot, log),
+            Err(error) => error,
         };
-        let (end, needed) = (log.end.positions.get(stream()), attempt.snapshot.end.0);
-        if end >= needed {
-            break (attempt.keyspace, attempt.snapshot, log);
-        }
+        let found = match error {
+            // Behind the snapshot's end, not before its start.
+            RecoverError::Scan(ScanError::Missing { found, needed, .. }) if found < needed => found,
+            log if rejected.is_empty() => return Err(log.into()),
+            log => return Err(StartError::NoSnapshot { log, rejected }),
+        };
         // The log lost its end after the snapshot was taken: an older snapshot may fit.
-        if !list_snapshots(&disk)?.iter().any(|other| other.end_lsn <= end) {
-            return Err(StartError::Hole(end.next(), needed));
+        if !list_snapshots(&disk)?.iter().any(|other| other.end_lsn <= found) {
+            return Err(StartError::Hole(found.next(), end));
         }
-        let reason = format!("it ends at record {needed}, the log at {end}");
-        rejected.push(Rejected { name: attempt.snapshot.name.unwrap_or_default(), reason });
-        up_to = end;
+        let reason = format!("it ends at record {end}, the log at {found}");
+        rejected.push(Rejected { name: name.unwrap_or_default(), reason });
+        up_to = found;
     };
     let end = log.end.positions.get(stream());
     keyspace.sequencer().resume(end, log.end.last_hlc.max(snapshot.end.1));
@@ -221,17 +221,22 @@ fn reject(rejected: &mut Vec<Rejected>, name: String, error: &SnapshotError) {
     }
 }
 
-/// Applies the log's records after `from`.
+/// Applies the log's records after the snapshot's start, which has to reach its end.
 fn replay<D: Disk>(
     disk: &D,
     options: &StartOptions,
-    from: Lsn,
+    snapshot: &Loaded,
     keyspace: &Keyspace,
 ) -> Result<Recovered, RecoverError> {
     let mut replayer = StoreWriter::new(options.tallies - 1, 1);
-    let mut needed_after = Positions::new();
-    needed_after.set(stream(), from);
-    recover(disk, options.identity, &needed_after, |frame: &Frame<'_>| {
+    let from = snapshot.start_lsn;
+    let at = |lsn| {
+        let mut positions = Positions::new();
+        positions.set(stream(), lsn);
+        positions
+    };
+    let floor = at(snapshot.end.0);
+    recover_up_to(disk, options.identity, &at(from), &floor, |frame: &Frame<'_>| {
         let FrameBody::Runs(runs) = &frame.body else { return Ok(()) };
         for record in runs.iter().flat_map(|run| run.records()) {
             let record = record?;
