@@ -129,27 +129,21 @@ pub struct Labels {
 pub struct Mark(u16);
 
 impl Mark {
-    /// MONITOR.
-    pub const MONITOR: Mark = Mark(1);
     /// Subscribed to something.
-    pub const PUBSUB: Mark = Mark(1 << 1);
+    pub const PUBSUB: Mark = Mark(1);
     /// Between MULTI and EXEC.
-    pub const IN_MULTI: Mark = Mark(1 << 2);
-    /// A watched key was changed: EXEC will fail.
-    pub const DIRTY: Mark = Mark(1 << 3);
+    pub const IN_MULTI: Mark = Mark(1 << 1);
     /// Closed once its replies are sent.
-    pub const CLOSING: Mark = Mark(1 << 4);
+    pub const CLOSING: Mark = Mark(1 << 2);
     /// CLIENT NO-EVICT.
-    pub const NO_EVICT: Mark = Mark(1 << 5);
+    pub const NO_EVICT: Mark = Mark(1 << 3);
     /// CLIENT NO-TOUCH.
-    pub const NO_TOUCH: Mark = Mark(1 << 6);
+    pub const NO_TOUCH: Mark = Mark(1 << 4);
 
     /// The letters, in Redis's order.
-    const LETTERS: [(Mark, u8); 7] = [
-        (Mark::MONITOR, b'O'),
+    const LETTERS: [(Mark, u8); 5] = [
         (Mark::PUBSUB, b'P'),
         (Mark::IN_MULTI, b'x'),
-        (Mark::DIRTY, b'd'),
         (Mark::CLOSING, b'c'),
         (Mark::NO_EVICT, b'e'),
         (Mark::NO_TOUCH, b'T'),
@@ -207,12 +201,12 @@ impl ClientRecord {
 
     /// Sets a property. Only its own worker does.
     pub fn mark(&self, mark: Mark) {
-        self.marks.fetch_or(mark.0, Relaxed);
+        self.marks.store(self.marks.load(Relaxed) | mark.0, Relaxed);
     }
 
     /// Takes a property away. Only its own worker does.
     pub fn unmark(&self, mark: Mark) {
-        self.marks.fetch_and(!mark.0, Relaxed);
+        self.marks.store(self.marks.load(Relaxed) & !mark.0, Relaxed);
     }
 
     /// Whether it has a property.

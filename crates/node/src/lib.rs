@@ -18,6 +18,7 @@ pub mod log;
 pub mod mail;
 pub mod node;
 pub mod pause;
+pub mod pubsub;
 pub mod recovery;
 pub mod release;
 pub mod session;

@@ -1,15 +1,13 @@
 //! Messages between workers. How they travel, and how a sleeping worker is woken, is the shell's.
 
-use std::sync::Arc;
-
-use trefoil_clock::Lsn;
+use crate::pubsub::Delivery;
 
 /// What a worker is told by another thread.
 pub enum Mail {
     /// Take a turn: a gate opened, or more of the log is durable.
     Wake,
     /// A message for subscribers among this worker's connections.
-    Deliver(Arc<Delivery>),
+    Deliver(Delivery),
     /// These connections of this worker are to be closed.
     Kill(Vec<Address>),
 }
@@ -23,18 +21,6 @@ pub struct Address {
     pub slot: u32,
     /// The session's id; never reused. Tells whether the place still holds the same connection.
     pub id: u64,
-}
-
-/// A published message on its way to one worker.
-pub struct Delivery {
-    /// The channel it was published to.
-    pub channel: Vec<u8>,
-    /// What was published.
-    pub payload: Vec<u8>,
-    /// It may leave once this record is durable (a PUBLISH within a transaction).
-    pub depends_on: Lsn,
-    /// Who gets it, with the pattern that matched (None: the channel itself).
-    pub to: Vec<(Address, Option<Arc<[u8]>>)>,
 }
 
 /// Carries mail.

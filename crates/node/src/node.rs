@@ -15,6 +15,7 @@ use crate::exclusive::ExclusiveGate;
 use crate::log::LogQueue;
 use crate::mail::Post;
 use crate::pause::Pause;
+use crate::pubsub::Hub;
 use crate::session::Restrictions;
 use crate::settings::Settings;
 use crate::snapshot::SnapshotStatus;
@@ -45,6 +46,8 @@ pub struct Node {
     pub run_id: String,
     /// Reasons why commands of every session are looked at twice (a pause, for instance); 0: none.
     pub special: AtomicU64,
+    /// Who listens to which channels.
+    pub hub: Hub,
     pub(crate) pause: Pause,
     /// How many workers there are.
     pub workers: usize,
@@ -78,6 +81,7 @@ impl Node {
             post,
             snapshots,
             special: AtomicU64::new(0),
+            hub: Hub::new(),
             pause: Pause::default(),
             workers,
             counters: Counters::new(workers),

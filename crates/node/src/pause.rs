@@ -47,11 +47,14 @@ impl Node {
     }
 
     /// What waits now, if there is a pause. During one, nothing expires and nothing is evicted.
+    #[inline]
     #[must_use]
     pub fn held(&self, now_ms: u64) -> Option<Held> {
-        if self.special.load(SeqCst) & Node::PAUSED == 0 {
-            return None;
-        }
+        if self.special.load(SeqCst) & Node::PAUSED == 0 { None } else { self.held_till(now_ms) }
+    }
+
+    #[cold]
+    fn held_till(&self, now_ms: u64) -> Option<Held> {
         let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
         let (held, until_ms) = (*pause)?;
         if now_ms >= until_ms {

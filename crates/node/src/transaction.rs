@@ -6,11 +6,14 @@
 //! added to a queue that is broken; a queued command's database is known when it is queued, because
 //! only SELECT changes it.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use trefoil_commands::{Flags, Group, parse_i64};
 use trefoil_store::Keyspace;
 use trefoil_store::txn::{StripeId, Txn};
 use trefoil_wire::{Args, Span};
 
+use crate::clients::Mark;
 use crate::session::{Restrictions, Session};
 use crate::table::{Entry, Locking, Run};
 
@@ -75,6 +78,8 @@ impl Session {
         }
         transaction.queue = Some(Queue::new(db));
         self.restrictions.set(Restrictions::IN_MULTI);
+        self.record.mark(Mark::IN_MULTI);
+        self.record.queued.store(0, Relaxed);
         true
     }
 
@@ -82,6 +87,8 @@ impl Session {
     pub fn reset_transaction(&mut self) {
         self.transaction = None;
         self.restrictions.clear(Restrictions::IN_MULTI);
+        self.record.unmark(Mark::IN_MULTI);
+        self.record.queued.store(-1, Relaxed);
     }
 
     /// The commands queued since MULTI, if it was given.

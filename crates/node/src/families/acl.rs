@@ -107,7 +107,7 @@ mod tests {
             &[
                 ("ACL WHOAMI", "$7 default"),
                 ("ACL USERS", "*1 $7 default"),
-                ("ACL LIST", "*1 $50 user default on nopass sanitize-payload ~* &* +@all"),
+                ("ACL LIST", "*1 $51 user default on nopass sanitize-payload ~* &* +@all"),
                 ("ACL SETUSER bob on", "-ERR unknown subcommand 'SETUSER'. Try ACL HELP."),
                 ("ACL", "-ERR wrong number of arguments for 'acl' command"),
             ],

@@ -29,7 +29,16 @@ const PING: Command<NodeHandler> = Command::new(
 );
 
 fn ping(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
+    let subscribed = call.session.restrictions.has(Restrictions::SUBSCRIBED);
     match call.args.len() {
+        1 | 2 if subscribed && call.session.protocol == Protocol::Resp2 => {
+            // In the shape of a message.
+            let message = if call.args.len() == 2 { call.args.get(1) } else { b"" };
+            let mut reply = call.reply();
+            reply.array(2);
+            reply.bulk(b"pong");
+            reply.bulk(message);
+        }
         1 => call.reply().simple("PONG"),
         2 => {
             let message = call.args.get(1);
@@ -110,6 +119,7 @@ const RESET: Command<NodeHandler> = Command::new(
 
 fn reset(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     let session = &mut *call.session;
+    session.unsubscribe_all(&call.worker.node.hub);
     be_as_new(session);
     if auth::is_required(&call.worker.node.settings) {
         session.restrictions.set(Restrictions::UNAUTHENTICATED);
@@ -120,6 +130,7 @@ fn reset(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
 
 /// What the client library said of itself stays: it is still the same library.
 fn be_as_new(session: &mut Session) {
+    session.reset_transaction();
     session.select(0);
     session.speak(Protocol::Resp2);
     session.silence = Silence::None;
@@ -198,12 +209,17 @@ mod tests {
         for line in ["SELECT 3", "HELLO 3", "CLIENT SETNAME me", "CLIENT NO-TOUCH ON"] {
             node.run(&mut client, line);
         }
+        node.run(&mut client, "MULTI");
+        node.check(&mut client, &[("RESET", "+RESET")]);
         node.check(&mut client, &[("CLIENT REPLY OFF", ""), ("RESET", "+RESET")]);
         node.check(&mut client, &[("CLIENT GETNAME", "$-1")]);
         let info = node.run(&mut client, "CLIENT INFO");
         assert!(info.contains(" name= ") && info.contains(" db=0 ") && info.contains(" resp=2 "));
         assert!(info.contains(" flags=N "), "{info}");
-        node.check(&mut client, &[("RESET a", "-ERR wrong number of arguments for 'reset' command")]);
+        node.check(
+            &mut client,
+            &[("RESET a", "-ERR wrong number of arguments for 'reset' command")],
+        );
     }
 
     #[test]

@@ -12,11 +12,8 @@ use crate::session::Restrictions;
 /// The family's commands.
 pub(super) const COMMANDS: &[Command<NodeHandler>] = &[AUTH, HELLO];
 
-const FLAGS: Flags = Flags::NOSCRIPT
-    .with(Flags::LOADING)
-    .with(Flags::STALE)
-    .with(Flags::FAST)
-    .with(Flags::NO_AUTH);
+const FLAGS: Flags =
+    Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST).with(Flags::NO_AUTH);
 
 const AUTH: Command<NodeHandler> = Command::new(
     Spec {
@@ -119,9 +116,8 @@ fn wanted<'a>(call: &NodeCall<'a>) -> Result<Wanted<'a>, CommandError> {
     if args.len() < 2 {
         return Ok(wanted);
     }
-    let version = parse_i64(args.get(1)).ok_or(CommandError::Other(
-        "ERR Protocol version is not an integer or out of range",
-    ))?;
+    let version = parse_i64(args.get(1))
+        .ok_or(CommandError::Other("ERR Protocol version is not an integer or out of range"))?;
     wanted.protocol = Some(match version {
         2 => Protocol::Resp2,
         3 => Protocol::Resp3,

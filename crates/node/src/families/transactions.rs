@@ -8,8 +8,7 @@ use crate::handler::{Flow, NodeCall, NodeHandler};
 /// The family's commands.
 pub(super) const COMMANDS: &[Command<NodeHandler>] = &[DISCARD, EXEC, MULTI, UNWATCH, WATCH];
 
-const FLAGS: Flags =
-    Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST);
+const FLAGS: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST);
 
 const MULTI: Command<NodeHandler> = Command::new(
     Spec {

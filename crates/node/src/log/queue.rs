@@ -6,12 +6,15 @@
 //!
 //! Invariant: `bytes` is what is queued; a worker runs no writes while it is above `bytes_max`.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use trefoil_clock::Lsn;
 use trefoil_store::record::LogBatch;
+
+use crate::sync::{
+    AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering,
+};
 
 /// How long the log thread looks by itself at a time.
 pub(super) const POLL: Duration = Duration::from_millis(1);

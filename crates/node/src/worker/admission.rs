@@ -5,7 +5,7 @@
 
 use trefoil_commands::Flags;
 use trefoil_wire::Args;
-use trefoil_wire::resp::{Reply, ReplyBuf};
+use trefoil_wire::resp::{Protocol, Reply, ReplyBuf};
 
 use crate::auth;
 use crate::clients::Mark;
@@ -45,6 +45,12 @@ impl Worker {
         {
             return Some(Ran::independent(Flow::Retry));
         }
+        if restrictions.has(Restrictions::SUBSCRIBED)
+            && session.protocol == Protocol::Resp2
+            && !is_for_subscribers(entry)
+        {
+            return Some(self.reject(session, &not_for_subscribers(entry), out));
+        }
         if restrictions.has(Restrictions::IN_MULTI) && !entry.spec.flags.has(Flags::NOT_QUEUED) {
             return Some(self.queue(session, entry, args, out));
         }
@@ -55,8 +61,12 @@ impl Worker {
     /// to be tried again when woken.
     pub(crate) fn pause(&mut self, held: Held, until_ms: u64) -> bool {
         self.node.pause(held, until_ms);
+        if self.is_in_exec() {
+            return true;
+        }
         let alone = self.pass.try_alone(&self.node.exclusive);
         if alone {
+            self.writer.hides_expired = true;
             self.leave_alone();
         }
         alone
@@ -118,4 +128,28 @@ impl Worker {
         }
         ran
     }
+}
+
+/// What a RESP2 session may do while it is subscribed: it could not tell other replies from messages.
+fn is_for_subscribers(entry: &Entry) -> bool {
+    const ALLOWED: [&str; 9] = [
+        "subscribe",
+        "unsubscribe",
+        "psubscribe",
+        "punsubscribe",
+        "ssubscribe",
+        "sunsubscribe",
+        "ping",
+        "quit",
+        "reset",
+    ];
+    ALLOWED.contains(&entry.full_name.as_str())
+}
+
+fn not_for_subscribers(entry: &Entry) -> String {
+    format!(
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+         allowed in this context",
+        entry.full_name
+    )
 }

@@ -64,6 +64,8 @@ impl Worker {
                 Reply::new(out, session.protocol).error(TOO_LONG);
                 return Ran::independent(Flow::Close);
             }
+            let queued = queue.len() as i32;
+            session.record.queued.store(queued, Relaxed);
         }
         Reply::new(out, session.protocol).simple("QUEUED");
         Ran::independent(Flow::Continue)
@@ -83,6 +85,10 @@ impl Worker {
             return Err(BROKEN);
         }
         let denies_oom = queue.flags().has(Flags::DENYOOM);
+        let may_write = queue.flags().has_any(Flags::WRITE | Flags::MAY_REPLICATE);
+        if may_write && self.node.held(self.writer.now_ms).is_some() {
+            return Ok(Ran::independent(Flow::Retry));
+        }
         if queue.flags().has(Flags::WRITE) {
             if self.node.log.is_behind() {
                 return Ok(Ran::independent(Flow::Retry));
@@ -151,12 +157,15 @@ impl Worker {
             false => Txn::several(&node.keyspace, &mut writer, session.db, &mut stripes),
         };
         let mut flow = Flow::Continue;
+        self.publications = Some(Vec::new());
         if transaction.is_untouched(&mut txn) {
             Reply::new(out, session.protocol).array(queue.len());
             flow = self.run_queued(session, queue, &mut txn, out);
         } else {
             Reply::new(out, session.protocol).null_array();
         }
+        // Still under the locks: messages come in the order of the changes.
+        self.send_publications();
         let depends_on = txn.commit().depends_on;
         self.stripes = stripes;
         let mut stand_in = std::mem::replace(&mut self.writer, writer);

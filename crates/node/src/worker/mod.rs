@@ -11,6 +11,7 @@
 mod admission;
 mod exec;
 mod memory;
+mod publish;
 mod tick;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +39,7 @@ use crate::session::Session;
 use crate::table::{Entry, Locking, Run, TABLE};
 
 use memory::Room;
+use publish::Publication;
 
 /// See the module.
 pub struct Worker {
@@ -53,6 +55,8 @@ pub struct Worker {
     pub gated: bool,
     /// Its dealings with the exclusive gate.
     pass: Pass,
+    /// While EXEC runs: what it publishes, sent once it is known what that depends on.
+    publications: Option<Vec<Publication>>,
     stripes: Vec<StripeId>,
     spare: LogBatch,
     chores: tick::Chores,
@@ -99,6 +103,7 @@ impl Worker {
             writer: Writer::new(index, seed),
             gated: false,
             pass: Pass::new(index),
+            publications: None,
             stripes: Vec::new(),
             spare: LogBatch::default(),
             chores: tick::Chores::default(),
@@ -112,6 +117,7 @@ impl Worker {
     /// Begins a batch of commands at this time, Unix milliseconds.
     pub fn begin_turn(&mut self, now_ms: u64) {
         self.writer.now_ms = now_ms;
+        self.writer.hides_expired = self.node.held(now_ms).is_some();
         self.others_bytes = None;
         if now_ms >= self.next_sample_ms {
             self.sample(now_ms);

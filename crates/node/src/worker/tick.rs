@@ -68,7 +68,8 @@ impl Worker {
     /// Does a slice of it, within a turn.
     pub fn do_chores(&mut self) {
         let behind = self.node.log.is_behind() || self.node.log.health() != LogHealth::Writing;
-        if !self.pass.is_inside() || behind {
+        let paused = self.node.held(self.writer.now_ms).is_some();
+        if !self.pass.is_inside() || behind || paused {
             self.chores.allowance = Duration::ZERO;
             return;
         }
@@ -99,5 +100,61 @@ impl Worker {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::harness::{START_MS, TestNode};
+
+    const KEYS: usize = 100_000;
+
+    /// Ticks until nothing is found any more; how many it took.
+    fn ticks_until_empty(node: &mut TestNode, now_ms: u64) -> usize {
+        for tick in 0..100_000 {
+            if node.node.keyspace.sum(|tally| tally.keys(0)) == 0 {
+                return tick;
+            }
+            for worker in &mut node.workers {
+                worker.on_tick();
+                while worker.has_chores() {
+                    worker.begin_turn(now_ms);
+                    worker.do_chores();
+                    let _wake = worker.end_turn();
+                }
+            }
+        }
+        panic!("expired keys stay");
+    }
+
+    #[test]
+    fn expired_keys_vanish_though_nobody_reads_them() {
+        let mut node = TestNode::with_workers(2);
+        let mut client = node.client();
+        for index in 0..KEYS {
+            let key = format!("key:{index}");
+            node.run_words(&mut client, &[b"set", key.as_bytes(), b"value", b"px", b"1000"]);
+        }
+        node.run_words(&mut client, &[b"set", b"lasting", b"value", b"ex", b"1000"]);
+        assert_eq!(node.node.keyspace.sum(|tally| tally.keys(0)), KEYS as i64 + 1);
+        node.run_words(&mut client, &[b"del", b"lasting"]);
+        ticks_until_empty(&mut node, START_MS + 2_000);
+    }
+
+    #[test]
+    fn keys_that_live_cost_a_tick_little() {
+        let mut node = TestNode::new();
+        let mut client = node.client();
+        for index in 0..10_000 {
+            let key = format!("key:{index}");
+            node.run_words(&mut client, &[b"set", key.as_bytes(), b"value", b"ex", b"1000"]);
+        }
+        let worker = &mut node.workers[0];
+        worker.on_tick();
+        worker.begin_turn(START_MS);
+        worker.do_chores();
+        assert!(!worker.has_chores(), "one slice is enough to see that nothing is to be done");
+        assert!(worker.chores.looked_at < 1_000);
+        let _wake = worker.end_turn();
     }
 }

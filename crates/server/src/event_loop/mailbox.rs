@@ -31,10 +31,16 @@ impl Mailbox {
         Mailbox { messages: Mutex::default(), waker, expects_durable: AtomicBool::new(false) }
     }
 
-    /// Puts a message in and wakes the loop.
+    /// Puts a message in and wakes the loop. Whoever put one in before has woken it already, and it
+    /// takes all at once.
     pub(crate) fn send(&self, message: Message) {
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(message);
-        self.wake();
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.push(message);
+        let is_first = messages.len() == 1;
+        drop(messages);
+        if is_first {
+            self.wake();
+        }
     }
 
     /// Makes the loop take a turn.

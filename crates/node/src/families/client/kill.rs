@@ -49,10 +49,7 @@ pub(super) const KILL: Command<NodeHandler> = Command::new(
                             Arg::optional(
                                 "skipme",
                                 "SKIPME",
-                                ArgKind::OneOf(&[
-                                    Arg::word("yes", "YES"),
-                                    Arg::word("no", "NO"),
-                                ]),
+                                ArgKind::OneOf(&[Arg::word("yes", "YES"), Arg::word("no", "NO")]),
                             ),
                             Arg::optional("maxage", "MAXAGE", ArgKind::Integer),
                         ]),
@@ -93,9 +90,9 @@ impl<'a> Filter<'a> {
         let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
         match () {
             () if is("ID") => {
-                let id = parse_i64(value).filter(|&id| id > 0).ok_or(CommandError::Other(
-                    "ERR client-id should be greater than 0",
-                ))?;
+                let id = parse_i64(value)
+                    .filter(|&id| id > 0)
+                    .ok_or(CommandError::Other("ERR client-id should be greater than 0"))?;
                 self.id = Some(id as u64);
             }
             () if is("MAXAGE") => {

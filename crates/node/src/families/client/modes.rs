@@ -7,10 +7,8 @@ use crate::clients::Mark;
 use crate::handler::{Flow, NodeCall, NodeHandler};
 use crate::session::{Restrictions, Silence};
 
-const ON_OR_OFF: &[Arg] = &[Arg::required(
-    "enabled",
-    ArgKind::OneOf(&[Arg::word("on", "ON"), Arg::word("off", "OFF")]),
-)];
+const ON_OR_OFF: &[Arg] =
+    &[Arg::required("enabled", ArgKind::OneOf(&[Arg::word("on", "ON"), Arg::word("off", "OFF")]))];
 
 pub(super) const REPLY: Command<NodeHandler> = Command::new(
     Spec {

@@ -150,6 +150,40 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_that_writes_waits_as_a_whole() {
+        let mut node = TestNode::new();
+        let mut writer = node.client();
+        let mut reader = node.client();
+        node.check(&mut writer, &[("MULTI", "+OK"), ("SET k a", "+QUEUED")]);
+        let list = node.run(&mut reader, "CLIENT LIST ID 1");
+        assert!(list.contains(" flags=x ") && list.contains(" multi=1 "), "{list}");
+        node.check(
+            &mut reader,
+            &[("CLIENT PAUSE 100 WRITE", "+OK"), ("MULTI", "+OK"), ("GET k", "+QUEUED")],
+        );
+        node.check(&mut reader, &[("EXEC", "*1 $-1")]);
+        node.check(&mut writer, &[("EXEC", "")]);
+        assert_eq!(writer.flow, Flow::Retry);
+        node.pass_ms(100);
+        node.check(&mut writer, &[("EXEC", "*1 +OK")]);
+        assert!(node.run(&mut writer, "CLIENT INFO").contains(" multi=-1 "));
+    }
+
+    #[test]
+    fn nothing_is_deleted_during_a_pause() {
+        let mut node = TestNode::new();
+        let mut client = node.client();
+        node.check(&mut client, &[("SET k a PX 50", "+OK"), ("CLIENT PAUSE 100 WRITE", "+OK")]);
+        let before = node.node.keyspace.sequencer().last_lsn();
+        node.pass_ms(60);
+        node.check(&mut client, &[("GET k", "$-1"), ("EXISTS k", ":0"), ("TTL k", ":-2")]);
+        assert_eq!(node.node.keyspace.sequencer().last_lsn(), before, "hidden, not deleted");
+        node.pass_ms(40);
+        node.check(&mut client, &[("GET k", "$-1")]);
+        assert!(node.node.keyspace.sequencer().last_lsn() > before);
+    }
+
+    #[test]
     fn a_pause_is_made_stricter_and_longer_but_not_weaker() {
         let mut node = TestNode::new();
         let mut client = node.client();
@@ -168,11 +202,7 @@ mod tests {
         let mut client = node.client();
         node.check(
             &mut client,
-            &[
-                ("CLIENT PAUSE 100 WRITE", "+OK"),
-                ("CLIENT REPLY SKIP", ""),
-                ("SET k a", ""),
-            ],
+            &[("CLIENT PAUSE 100 WRITE", "+OK"), ("CLIENT REPLY SKIP", ""), ("SET k a", "")],
         );
         assert_eq!(client.flow, Flow::Retry);
         node.pass_ms(100);
@@ -194,10 +224,7 @@ mod tests {
                 ("CLIENT UNBLOCK x", "-ERR value is not an integer or out of range"),
                 ("CLIENT UNBLOCK 1", ":0"),
                 ("CLIENT UNBLOCK 1 error", ":0"),
-                (
-                    "CLIENT UNBLOCK 1 foo",
-                    "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
-                ),
+                ("CLIENT UNBLOCK 1 foo", "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
             ],
         );
     }

@@ -1,0 +1,9 @@
+//! Channels: who listens, and how a message gets to everybody in one order.
+
+pub mod delivery;
+pub mod hub;
+pub mod subscriptions;
+
+pub use delivery::{Delivery, Source};
+pub use hub::Hub;
+pub use subscriptions::Subscriptions;
