@@ -90,6 +90,7 @@ impl Connection {
     /// A tick went by: a peer that takes nothing may send a little more. Whether there still is a
     /// backlog.
     pub(super) fn on_backlog_tick(&mut self) -> bool {
+        self.session.record.output_bytes.store(self.out.len() as u64, Relaxed);
         if self.out.is_empty() {
             self.backlog = None;
             self.congested_from = CONGESTED_BYTES;

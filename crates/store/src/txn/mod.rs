@@ -40,6 +40,8 @@ pub struct Writer {
     pub now_ms: u64,
     /// Reads do not count as uses (CLIENT NO-TOUCH); set per command.
     pub no_touch: bool,
+    /// Expired keys that are met are not deleted, only not shown (CLIENT PAUSE); set per batch.
+    pub hides_expired: bool,
     /// Where its records wait to be published.
     pub log: LogBuffer,
     random: u32,
@@ -49,7 +51,14 @@ impl Writer {
     /// A writer with its own counters and a seed for sampling.
     #[must_use]
     pub fn new(worker: usize, seed: u32) -> Writer {
-        Writer { worker, now_ms: 0, no_touch: false, log: LogBuffer::default(), random: seed | 1 }
+        Writer {
+            worker,
+            now_ms: 0,
+            no_touch: false,
+            hides_expired: false,
+            log: LogBuffer::default(),
+            random: seed | 1,
+        }
     }
 
     /// A number from a xorshift generator: for sampling, not for secrets.

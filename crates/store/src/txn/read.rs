@@ -59,6 +59,13 @@ impl<'a> Txn<'a> {
     /// Finds the live entry of a key, deleting it first if its deadline has passed.
     #[inline(always)]
     pub(super) fn find(&mut self, key: &Key<'_>) -> Option<(Found, Entry)> {
+        self.find_or_hide::<false>(key)
+    }
+
+    /// The same; with `HIDES` an expired key may be left where it is: only for those that change
+    /// nothing on the ground that it is not there.
+    #[inline(always)]
+    fn find_or_hide<const HIDES: bool>(&mut self, key: &Key<'_>) -> Option<(Found, Entry)> {
         let held = self.held(key.stripe() as u16);
         let state = held.state();
         let found = state.index.find(key.place(), key.tag(), |pointer| {
@@ -71,7 +78,11 @@ impl<'a> Txn<'a> {
         };
         let entry = Entry::from_pointer(found.entry);
         if entry.deadline().is_some_and(|deadline| self.has_passed(deadline)) {
-            self.delete_found(key, found, Cause::Expired);
+            if HIDES && self.writer.hides_expired {
+                self.saw(entry.version());
+            } else {
+                self.delete_found(key, found, Cause::Expired);
+            }
             return None;
         }
         self.saw(entry.version());
@@ -88,7 +99,7 @@ impl<'a> Txn<'a> {
 
     #[inline]
     fn find_counting(&mut self, key: &Key<'_>) -> Option<Entry> {
-        let found = self.find(key).map(|(_, entry)| entry);
+        let found = self.find_or_hide::<true>(key).map(|(_, entry)| entry);
         if found.is_some() {
             self.tally.hits.add(1);
         } else {
@@ -122,12 +133,15 @@ impl<'a> Txn<'a> {
 
     /// The same without counting, for WATCH and for tools.
     pub fn peek(&mut self, key: &Key<'_>) -> Option<Meta> {
-        self.find(key).map(|(_, entry)| meta_of(entry))
+        self.find_or_hide::<true>(key).map(|(_, entry)| meta_of(entry))
     }
 
     /// The string of a key without counting a hit or a use, for tools.
     pub fn peek_string(&mut self, key: &Key<'_>) -> Result<Option<StringView<'_>>, WrongType> {
-        self.string_to_change(key)
+        match self.find_or_hide::<true>(key) {
+            Some((_, entry)) => view(entry).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Counts a use of a key (TOUCH). Whether the key is there.
