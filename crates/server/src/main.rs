@@ -4,6 +4,7 @@ mod configuration;
 mod event_loop;
 mod front;
 mod identity;
+mod log_tool;
 mod options;
 mod pid_file;
 mod serve;
@@ -22,6 +23,7 @@ fn main() -> std::process::ExitCode {
         None => serve::serve(&ServerOptions::default()),
         Some(Command::Server(options)) => serve::serve(&options),
         Some(Command::Bench(args)) => trefoil_bench::run(args),
+        Some(Command::Log(command)) => log_tool::run(command),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -25,6 +25,9 @@ pub(crate) enum Command {
     Server(ServerOptions),
     /// Put load on a RESP server and report throughput and latency.
     Bench(trefoil_bench::BenchArgs),
+    /// Look at the log of a node that is stopped, or repair it.
+    #[command(subcommand)]
+    Log(crate::log_tool::LogCommand),
 }
 
 /// How a node starts.
