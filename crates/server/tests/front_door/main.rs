@@ -1,0 +1,9 @@
+//! The front door of the real binary: limits, bad input, slow and silent peers, starting and stopping.
+
+mod bad_input;
+mod limits;
+mod memory;
+mod node;
+mod process;
+mod slow_peers;
+mod tls;
