@@ -224,7 +224,7 @@ const CLIENTS: &[Parameter] = &[
         "client-output-buffer-limit",
         Shape::OutputLimits,
         Place::OutputLimits,
-        "normal 0 0 0 replica 268435456 67108864 60 pubsub 33554432 8388608 60",
+        "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
         "When a connection is closed that does not read its replies: class, bytes, bytes, seconds.",
     ),
     parameter(

@@ -58,8 +58,8 @@ pub enum Shape {
     OutputLimits,
 }
 
-/// The classes of `client-output-buffer-limit`.
-pub const OUTPUT_CLASSES: [&str; 3] = ["normal", "replica", "pubsub"];
+/// The classes of `client-output-buffer-limit`, as Redis shows them; `replica` is the same as `slave`.
+pub const OUTPUT_CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
 
 /// The words of RESP's own switches.
 pub(super) const YES_NO: Shape = Shape::Switch("no", "yes");
@@ -187,7 +187,7 @@ fn parse_output_limits(text: &[u8], current: &Value) -> Result<[OutputLimit; 3],
         return Err("Wrong number of arguments in buffer limit configuration.".into());
     }
     for [class, hard, soft, seconds] in classes {
-        let class = if class.eq_ignore_ascii_case(b"slave") { b"replica" } else { *class };
+        let class = if class.eq_ignore_ascii_case(b"replica") { b"slave" } else { *class };
         let at = OUTPUT_CLASSES
             .iter()
             .position(|name| class.eq_ignore_ascii_case(name.as_bytes()))
@@ -233,7 +233,7 @@ mod tests {
         let current = Value::OutputLimits([OutputLimit::default(); 3]);
         let value = Shape::OutputLimits.parse(b"pubsub 32mb 8mb 60", &current);
         let shown = Shape::OutputLimits.show(&value.expect("a good limit"));
-        assert_eq!(shown, b"normal 0 0 0 replica 0 0 0 pubsub 33554432 8388608 60");
+        assert_eq!(shown, b"normal 0 0 0 slave 0 0 0 pubsub 33554432 8388608 60");
         for bad in ["pubsub 1 2", "nobody 1 2 3", "normal x 2 3", "normal 1 2 -3"] {
             assert!(Shape::OutputLimits.parse(bad.as_bytes(), &current).is_err(), "{bad}");
         }

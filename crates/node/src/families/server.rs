@@ -38,11 +38,7 @@ const ROLE: Command<NodeHandler> = Command::new(
     Spec {
         name: "role",
         arity: 1,
-        flags: Flags::NOSCRIPT
-            .with(Flags::LOADING)
-            .with(Flags::STALE)
-            .with(Flags::FAST)
-            .with(Flags::ADMIN),
+        flags: Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST),
         group: Group::Server,
         since: "2.8.12",
         summary: "Tells the role in replication: a leader without followers.",
@@ -65,6 +61,7 @@ const DEBUG: Command<NodeHandler> = Command {
     spec: Spec {
         name: "debug",
         arity: -2,
+        flags: TESTS_ONLY.flags,
         group: Group::Server,
         summary: "Groups what only tests need.",
         complexity: "Depends on subcommand.",

@@ -65,7 +65,7 @@ const WAITAOF: Command<NodeHandler> = Command::new(
 fn waitaof(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     let local = integer(call, 1)?;
     if !(0..=1).contains(&local) {
-        return Err(CommandError::Other("ERR value is out of range, must be between 0 and 1"));
+        return Err(CommandError::Other("ERR value is out of range, value must between 0 and 1"));
     }
     let followers = integer(call, 2)?;
     if followers < 0 {
@@ -108,8 +108,12 @@ fn target(call: &NodeCall<'_>) -> Lsn {
     }
 }
 
-/// Whether the time is up. Begins to wait when it is asked for the first time.
+/// Whether the time is up. Begins to wait when it is asked for the first time. Within a transaction
+/// nothing waits.
 fn is_over(call: &mut NodeCall<'_>, timeout_ms: u64) -> bool {
+    if call.worker.is_in_exec() {
+        return true;
+    }
     let now_ms = call.worker.writer.now_ms;
     let target = target(call);
     let waiting = call.session.waiting.get_or_insert_with(|| {
@@ -148,6 +152,17 @@ mod tests {
         node.check(&mut client, &[("WAIT 1 100", "")]);
         node.pass_ms(1);
         node.check(&mut client, &[("WAIT 1 100", ":0"), ("WAIT 1 100", "")]);
+        node.pass_ms(100);
+        node.check(
+            &mut client,
+            &[
+                ("WAIT 1 100", ":0"),
+                ("MULTI", "+OK"),
+                ("WAIT 1 0", "+QUEUED"),
+                ("WAITAOF 1 1 0", "+QUEUED"),
+                ("EXEC", "*2 :0 *2 :1 :0"),
+            ],
+        );
     }
 
     #[test]
@@ -159,7 +174,7 @@ mod tests {
             &[
                 ("SET k v", "+OK"),
                 ("WAITAOF 0 0 0", "*2 :0 :0"),
-                ("WAITAOF 2 0 0", "-ERR value is out of range, must be between 0 and 1"),
+                ("WAITAOF 2 0 0", "-ERR value is out of range, value must between 0 and 1"),
                 ("WAITAOF 1 0 0", ""),
             ],
         );

@@ -96,14 +96,21 @@ pub(super) fn categories(spec: &Spec) -> impl Iterator<Item = &'static str> + us
         ("slow", !flags.has(Flags::FAST)),
         ("blocking", flags.has(Flags::BLOCKING)),
         ("dangerous", flags.has_any(Flags::ADMIN | Flags::DANGEROUS)),
-        ("connection", group == Group::Connection),
+        ("connection", group == Group::Connection || is_about_connections(spec)),
         ("transaction", group == Group::Transactions),
     ]
     .into_iter()
     .filter_map(|(name, is_in)| is_in.then_some(name))
 }
 
+/// WAIT and WAITAOF.
+fn is_about_connections(spec: &Spec) -> bool {
+    spec.group == Group::Generic && spec.flags.has(Flags::BLOCKING) && spec.keys.is_empty()
+}
+
 /// Commands of the server's chapter that are about the data: FLUSHALL, SWAPDB, DBSIZE.
 fn is_about_all(spec: &Spec) -> bool {
-    spec.group == Group::Server && spec.flags.has_any(Flags::WRITE | Flags::READONLY)
+    spec.group == Group::Server
+        && spec.keys.is_empty()
+        && spec.flags.has_any(Flags::WRITE | Flags::READONLY)
 }
