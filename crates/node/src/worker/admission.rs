@@ -61,9 +61,6 @@ impl Worker {
     /// to be tried again when woken.
     pub(crate) fn pause(&mut self, held: Held, until_ms: u64) -> bool {
         self.node.pause(held, until_ms);
-        if self.is_in_exec() {
-            return true;
-        }
         let alone = self.pass.try_alone(&self.node.exclusive);
         if alone {
             self.writer.hides_expired = true;

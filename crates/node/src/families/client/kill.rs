@@ -76,7 +76,7 @@ struct Filter<'a> {
 impl<'a> Filter<'a> {
     /// Reads pairs of an option and its value.
     fn parse(options: Args<'a>) -> Result<Filter<'a>, CommandError> {
-        if options.len() % 2 != 0 {
+        if !options.len().is_multiple_of(2) {
             return Err(CommandError::Syntax);
         }
         let mut filter = Filter { spare_own: true, ..Filter::default() };
