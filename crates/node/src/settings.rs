@@ -41,7 +41,7 @@ pub struct Settings {
     pub requirepass: RwLock<Vec<u8>>,
     /// Whether snapshots are taken by themselves.
     pub snapshots: AtomicBool,
-    /// Turns of the timers a second.
+    /// Shown only: the timers run ten times a second.
     pub hz: AtomicU64,
     /// How hard active expiry tries, 1 to 10.
     pub active_expire_effort: AtomicU64,

@@ -8,6 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use trefoil_store::eviction::{Policy, Ranking};
 use trefoil_store::walk::Population;
 
+use crate::log::LogHealth;
+
 use super::Worker;
 
 /// Keys evicted before one command at most.
@@ -58,6 +60,14 @@ impl Worker {
 
     #[cold]
     fn evict(&mut self, limit: u64) -> Room {
+        // An eviction is a write: none while writes are refused, have to wait or are paused.
+        let log = &self.node.log;
+        if log.health() != LogHealth::Writing
+            || log.is_behind()
+            || self.node.held(self.writer.now_ms).is_some()
+        {
+            return Room::Enough;
+        }
         let Some(policy) = policy(self.node.settings.maxmemory_policy.load(Relaxed)) else {
             return Room::None;
         };
@@ -87,6 +97,7 @@ mod tests {
 
     use crate::config::{POLICIES, set};
     use crate::harness::{TestClient, TestNode};
+    use crate::log::LogHealth;
 
     const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.";
 
@@ -148,6 +159,21 @@ mod tests {
             assert_eq!(evicted(&node), 100, "{policy}");
             assert!(refused > 100, "{policy}: {refused} refused once all that may go was gone");
         }
+    }
+
+    #[test]
+    fn nothing_is_evicted_while_the_log_takes_no_writes() {
+        let mut node = TestNode::new();
+        let mut client = node.client();
+        write(&mut node, &mut client, (0..100).map(|i| format!("k{i}")));
+        fill_up(&node, "allkeys-lru");
+        configure(&node, &[("maxmemory", "1")]);
+        node.node.log.set_health(LogHealth::Refusing);
+        node.check(&mut client, &[("GET k1", "$10 0123456789"), ("GET k2", "$10 0123456789")]);
+        assert_eq!(evicted(&node), 0);
+        node.node.log.set_health(LogHealth::Writing);
+        node.run(&mut client, "GET k1");
+        assert!(evicted(&node) > 0);
     }
 
     #[test]
