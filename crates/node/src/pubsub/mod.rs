@@ -3,6 +3,8 @@
 pub mod delivery;
 pub mod hub;
 pub mod subscriptions;
+#[cfg(test)]
+mod tests;
 
 pub use delivery::{Delivery, Source};
 pub use hub::Hub;

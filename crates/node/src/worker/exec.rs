@@ -249,3 +249,6 @@ impl Worker {
 pub(super) fn aborted(reason: &str) -> CommandError {
     CommandError::Detailed(format!("EXECABORT Transaction discarded because of: {reason}"))
 }
+
+#[cfg(test)]
+mod tests;
