@@ -44,6 +44,8 @@ pub struct Counters {
     samples: Mutex<VecDeque<Sample>>,
     started_ms: AtomicU64,
     memory_peak: AtomicU64,
+    /// Sessions that wait within a command: see [`crate::session::Waiting`].
+    pub waiting: Arc<AtomicU64>,
 }
 
 /// The totals at a moment.
@@ -76,6 +78,7 @@ impl Counters {
             samples: Mutex::default(),
             started_ms: AtomicU64::new(0),
             memory_peak: AtomicU64::new(0),
+            waiting: Arc::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Small, because ten thousand idle ones must be cheap: what few connections need is boxed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::clients::{ClientRecord, NO_COMMAND};
 use crate::mail::Address;
@@ -80,12 +81,29 @@ pub struct Session {
 }
 
 /// A command that is run again until the time is up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub struct Waiting {
     /// Until then, Unix milliseconds.
     pub until_ms: u64,
     /// For this record to be durable.
     pub target: Lsn,
+    /// Sessions that wait, this one included.
+    counted: Arc<AtomicU64>,
+}
+
+impl Waiting {
+    /// Counts itself among the waiting ones until it is dropped.
+    #[must_use]
+    pub fn new(until_ms: u64, target: Lsn, counted: &Arc<AtomicU64>) -> Waiting {
+        counted.fetch_add(1, Relaxed);
+        Waiting { until_ms, target, counted: Arc::clone(counted) }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.counted.fetch_sub(1, Relaxed);
+    }
 }
 
 /// CLIENT REPLY. Anything but `None` goes with [`Restrictions::SILENT`].

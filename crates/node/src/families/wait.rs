@@ -116,12 +116,13 @@ fn is_over(call: &mut NodeCall<'_>, timeout_ms: u64) -> bool {
     }
     let now_ms = call.worker.writer.now_ms;
     let target = target(call);
+    let waiters = &call.worker.node.counters.waiting;
     let waiting = call.session.waiting.get_or_insert_with(|| {
         let until_ms = match timeout_ms {
             0 => u64::MAX,
             timeout_ms => now_ms.saturating_add(timeout_ms),
         };
-        Box::new(Waiting { until_ms, target })
+        Box::new(Waiting::new(until_ms, target, waiters))
     });
     now_ms >= waiting.until_ms
 }
@@ -148,6 +149,7 @@ mod tests {
             ],
         );
         assert_eq!(client.flow, Flow::Retry);
+        assert!(node.run(&mut client, "INFO clients").ends_with("blocked_clients:1"));
         node.pass_ms(99);
         node.check(&mut client, &[("WAIT 1 100", "")]);
         node.pass_ms(1);

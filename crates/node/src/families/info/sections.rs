@@ -8,6 +8,7 @@ use crate::config;
 use crate::counters::{Calls, Totals};
 use crate::log::LogHealth;
 use crate::node::Node;
+use crate::pubsub::hub::Kind;
 use crate::release;
 use crate::snapshot::changes_since;
 use crate::table::{Entry, TABLE};
@@ -75,7 +76,7 @@ fn server(seen: &Seen<'_>, lines: &mut Lines) {
 fn clients(seen: &Seen<'_>, lines: &mut Lines) {
     lines.field("connected_clients", seen.node.client_counts.open());
     lines.field("maxclients", seen.node.settings.maxclients.load(Relaxed));
-    lines.field("blocked_clients", 0);
+    lines.field("blocked_clients", seen.node.counters.waiting.load(Relaxed));
 }
 
 fn memory(seen: &Seen<'_>, lines: &mut Lines) {
@@ -124,7 +125,7 @@ fn persistence(seen: &Seen<'_>, lines: &mut Lines) {
 }
 
 fn stats(seen: &Seen<'_>, lines: &mut Lines) {
-    let Node { keyspace, counters, client_counts, .. } = seen.node;
+    let Node { keyspace, counters, client_counts, hub, .. } = seen.node;
     let (totals, rates) = (seen.counters, counters.rates());
     let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     lines.field("total_connections_received", client_counts.accepted());
@@ -139,6 +140,9 @@ fn stats(seen: &Seen<'_>, lines: &mut Lines) {
     lines.field("evicted_keys", keyspace.sum(|tally| &tally.evicted));
     lines.field("keyspace_hits", keyspace.sum(|tally| &tally.hits));
     lines.field("keyspace_misses", keyspace.sum(|tally| &tally.misses));
+    lines.field("pubsub_channels", hub.channels(Kind::Plain, None).len());
+    lines.field("pubsub_patterns", hub.patterns());
+    lines.field("pubsubshard_channels", hub.channels(Kind::Shard, None).len());
     lines.field("total_records_logged", keyspace.sum(|tally| &tally.records));
     let errors: u64 = counters.errors().iter().map(|(_, count)| count).sum();
     lines.field("total_error_replies", errors);
