@@ -45,6 +45,8 @@ pub(super) struct Connection {
     pub(super) parked: bool,
     /// Nothing is read or run until the peer has read more of its replies.
     pub(super) congested: bool,
+    /// The peer has closed its end: nobody waits for what takes long.
+    pub(super) peer_ended: bool,
     /// A short read does not mean that nothing is left.
     pub(super) reads_on: bool,
     /// The peer's buffer is full; the socket will say when it is not.
@@ -71,6 +73,7 @@ pub(super) enum Sent {
 impl Connection {
     pub(super) fn new(transport: Transport, session: Session, now_s: u32) -> Connection {
         Connection {
+            peer_ended: false,
             reads_on: transport.reads_in_pieces(),
             transport,
             session,

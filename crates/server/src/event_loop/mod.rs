@@ -121,7 +121,8 @@ impl EventLoop {
         let key = event.token().0;
         let Some(connection) = self.connections.get_mut(key) else { return };
         // What came before the end may be read in part; the socket will not tell again.
-        connection.reads_on |= event.is_read_closed() || event.is_error();
+        connection.peer_ended |= event.is_read_closed() || event.is_error();
+        connection.reads_on |= connection.peer_ended;
         if event.is_writable() && connection.on_writable() && !connection.in_flush_list {
             connection.in_flush_list = true;
             self.flush.push(key);
@@ -180,6 +181,10 @@ impl EventLoop {
         for key in std::mem::take(&mut self.parked) {
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.parked = false;
+                if connection.peer_ended && connection.session.waiting.is_some() {
+                    self.abort(key);
+                    continue;
+                }
                 self.turn.parse_again(key, connection);
                 if !connection.in_ready_list {
                     connection.in_ready_list = true;
