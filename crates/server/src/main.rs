@@ -22,7 +22,7 @@ fn main() -> std::process::ExitCode {
     let result = match command {
         None => serve::serve(&ServerOptions::default()),
         Some(Command::Server(options)) => serve::serve(&options),
-        Some(Command::Bench(args)) => trefoil_bench::run(args),
+        Some(Command::Bench(args)) => trefoil_bench::run(*args),
         Some(Command::Log(command)) => log_tool::run(command),
     };
     match result {

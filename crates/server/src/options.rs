@@ -24,7 +24,7 @@ pub(crate) enum Command {
     /// line wins over the file. One line `ready` with the addresses is printed when it serves.
     Server(ServerOptions),
     /// Put load on a RESP server and report throughput and latency.
-    Bench(trefoil_bench::BenchArgs),
+    Bench(Box<trefoil_bench::BenchArgs>),
     /// Look at the log of a node that is stopped, or repair it.
     #[command(subcommand)]
     Log(crate::log_tool::LogCommand),

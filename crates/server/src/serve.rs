@@ -91,16 +91,16 @@ fn run(
     for (index, poll) in polls.into_iter().enumerate() {
         let worker = Worker::new(Arc::clone(&node), index, rand::random());
         let event_loop = EventLoop::new(worker, poll, Arc::clone(&mailboxes));
-        workers.push(spawn(format!("worker-{index}"), move || event_loop.run())?);
+        workers.push(spawn(format!("worker-{index}"), move || or_exit(event_loop.run()))?);
     }
     let signals = Signals::new([SIGINT, SIGTERM])?;
     let (acceptor, stop_accepting) = open(&node, listeners, &mailboxes)?;
     wait_for_stop(signals)?;
     stop_accepting.wake()?;
-    join(acceptor)??;
+    join(acceptor)?;
     mailboxes.stop_all();
     for worker in workers {
-        join(worker)??;
+        join(worker)?;
     }
     node.snapshots.stop();
     join(snapshot_thread)?;
@@ -140,7 +140,7 @@ fn open(
     node: &Arc<Node>,
     listeners: Vec<Listener>,
     mailboxes: &Arc<Mailboxes>,
-) -> Result<(JoinHandle<std::io::Result<()>>, mio::Waker)> {
+) -> Result<(JoinHandle<()>, mio::Waker)> {
     let tls = match listeners.iter().any(|listener| listener.tls) {
         true => Some(front::server_config(&node.settings)?),
         false => None,
@@ -154,7 +154,7 @@ fn open(
         doors.push((listener.listen(backlog)?, tls.clone().filter(|_| listener.tls)));
     }
     let (acceptor, stop) = Acceptor::new(doors, Arc::clone(node), Arc::clone(mailboxes))?;
-    let acceptor = spawn("acceptor".into(), move || acceptor.run())?;
+    let acceptor = spawn("acceptor".into(), move || or_exit(acceptor.run()))?;
     let mut stdout = std::io::stdout();
     // Nobody may be there to read it.
     let _ = writeln!(stdout, "{ready}").and_then(|()| stdout.flush());
@@ -192,6 +192,15 @@ fn spawn<T: Send + 'static>(
         body()
     };
     Ok(thread::Builder::new().name(name).spawn(guarded)?)
+}
+
+/// Without one of its threads a node is better restarted.
+fn or_exit(result: std::io::Result<()>) {
+    if let Err(error) = result {
+        let name = thread::current().name().unwrap_or_default().to_string();
+        eprintln!("trefoil: the thread {name} can't go on: {error}");
+        std::process::exit(1);
+    }
 }
 
 fn join<T>(thread: JoinHandle<T>) -> Result<T> {

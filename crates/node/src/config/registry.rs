@@ -108,7 +108,7 @@ const NETWORK: &[Parameter] = &[
         Shape::Integer(0, 65_535),
         Place::Number(|s| &s.port),
         "6379",
-        "Port for Redis clients; 0: none.",
+        "Port for Redis clients; 0: a free one, or none if there is a tls-port.",
     )
     .at_start(),
     parameter(

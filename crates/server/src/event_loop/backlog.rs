@@ -8,10 +8,14 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use trefoil_node::clients::Mark;
 use trefoil_node::session::{Restrictions, Session};
 use trefoil_node::settings::Settings;
 
 use super::connection::{CONGESTED_BYTES, Connection};
+
+/// Replies that a peer may leave unread before it has authenticated: refusals, all of them.
+const STRANGERS_BYTES: u64 = 64 << 10;
 
 /// What is known of a peer that is slow to read.
 pub(super) struct Backlog {
@@ -49,6 +53,9 @@ pub(super) struct OutputLimits {
 impl OutputLimits {
     /// Those in force for a session.
     pub(super) fn of(session: &Session, settings: &Settings) -> OutputLimits {
+        if session.restrictions.has(Restrictions::UNAUTHENTICATED) {
+            return OutputLimits { hard_bytes: STRANGERS_BYTES, soft_bytes: 0, soft_s: 0 };
+        }
         let class = if is_subscriber(session) { 2 } else { 0 };
         let value = |values: &[AtomicU64; 3]| values[class].load(Relaxed);
         OutputLimits {
@@ -61,7 +68,7 @@ impl OutputLimits {
 
 /// Whether a connection gets messages without asking each time.
 pub(super) fn is_subscriber(session: &Session) -> bool {
-    session.restrictions.has(Restrictions::SUBSCRIBED)
+    session.record.is_marked(Mark::PUBSUB)
 }
 
 impl Connection {

@@ -42,7 +42,9 @@ pub(crate) struct Acceptor {
 struct Door {
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
-    /// Connections wait, but there was nothing to accept them with.
+    /// Connections wait to be accepted.
+    waits: bool,
+    /// The last time there was nothing to accept them with.
     scarce: bool,
 }
 
@@ -58,7 +60,7 @@ impl Acceptor {
         let mut doors = Vec::new();
         for (index, (mut listener, tls)) in listeners.into_iter().enumerate() {
             poll.registry().register(&mut listener, Token(index), Interest::READABLE)?;
-            doors.push(Door { listener, tls, scarce: false });
+            doors.push(Door { listener, tls, waits: false, scarce: false });
         }
         Ok((Acceptor { poll, listeners: doors, node, mailboxes }, stop))
     }
@@ -67,19 +69,19 @@ impl Acceptor {
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(64);
         loop {
-            let scarce = self.listeners.iter().any(|door| door.scarce);
-            match self.poll.poll(&mut events, scarce.then_some(SCARCE)) {
+            let waits = self.listeners.iter().any(|door| door.waits);
+            match self.poll.poll(&mut events, waits.then_some(SCARCE)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
             }
             for event in &events {
                 match event.token() {
                     STOP => return Ok(()),
-                    Token(index) => self.listeners[index].scarce = true,
+                    Token(index) => self.listeners[index].waits = true,
                 }
             }
             for index in 0..self.listeners.len() {
-                if self.listeners[index].scarce {
+                if self.listeners[index].waits {
                     self.accept_all(index);
                 }
             }
@@ -89,14 +91,19 @@ impl Acceptor {
     /// Accepts all connections that wait at a door.
     fn accept_all(&mut self, index: usize) {
         let door = &mut self.listeners[index];
-        door.scarce = false;
+        door.waits = false;
         loop {
             match door.listener.accept() {
-                Ok((stream, peer)) => admit(&self.node, &self.mailboxes, &door.tls, stream, peer),
+                Ok((stream, peer)) => {
+                    door.scarce = false;
+                    admit(&self.node, &self.mailboxes, &door.tls, stream, peer);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if is_scarcity(&error) => {
-                    eprintln!("trefoil: connections have to wait: {error}");
-                    door.scarce = true;
+                    if !door.scarce {
+                        eprintln!("trefoil: new connections have to wait: {error}");
+                    }
+                    (door.waits, door.scarce) = (true, true);
                     return;
                 }
                 // It was gone before it was accepted; the next may be well.

@@ -18,6 +18,17 @@ fn a_peer_that_reads_nothing_is_closed_at_the_hard_limit() {
 }
 
 #[test]
+fn a_stranger_that_reads_nothing_is_closed_soon() {
+    let node = Node::start(&["--requirepass", "secret"]);
+    let mut stranger = node.connect();
+    // Refusals are longer than what is refused; the system's buffers take the first of them.
+    let requests = b"a\r\n".repeat(10_000);
+    while stranger.write_all(&requests).is_ok() {}
+    read_to_end(&mut stranger);
+    assert!(node.log().contains("hard limit of client-output-buffer-limit"), "{}", node.log());
+}
+
+#[test]
 fn a_peer_above_the_soft_limit_is_closed_after_a_while() {
     let node = Node::start(&["--client-output-buffer-limit", "normal 0 100000 1"]);
     let mut client = node.connect();
