@@ -11,7 +11,7 @@ use trefoil_clock::Lsn;
 
 use crate::disk::{Disk, DiskFile, read_full_at};
 use crate::error::{Damage, Fault, Lost, ScanError};
-use crate::frame::{FRAME_HEADER_BYTES, FrameBody, FrameHeader};
+use crate::frame::{FRAME_HEADER_BYTES, FrameBody, FrameHeader, checksum_holds};
 use crate::position::{FrameSeq, Positions, SegmentNo, Stream};
 use crate::scan::{SegmentFile, Stop, find_frames, find_number, read_header};
 use crate::segment::SEGMENT_HEADER_BYTES;
@@ -136,15 +136,35 @@ fn search<D: Disk>(
 
 /// Bytes of the frame that was begun at the stop: its header is there, the rest is not or not whole.
 fn started_bytes<D: Disk>(disk: &D, file: &SegmentFile, stop: &Stop) -> Result<u64, ScanError> {
-    if !matches!(stop.fault, Fault::Length | Fault::Checksum) {
-        return Ok(0);
-    }
     let read = || -> io::Result<u64> {
         let handle = disk.open(&file.name)?;
         let mut bytes = [0; FRAME_HEADER_BYTES];
         read_full_at(&handle, &mut bytes, stop.offset)?;
-        let frame_bytes = FrameHeader::decode(&bytes).map_or(0, |header| header.frame_bytes());
-        Ok(frame_bytes.min(handle.size()?.saturating_sub(stop.offset)))
+        let left = handle.size()?.saturating_sub(stop.offset);
+        let frame_bytes = match stop.fault {
+            Fault::Length | Fault::Checksum => {
+                FrameHeader::decode(&bytes).map_or(0, |header| header.frame_bytes())
+            }
+            Fault::Absent if FrameHeader::numbered(&bytes) == Some(stop.expected) => {
+                FRAME_HEADER_BYTES as u64
+            }
+            Fault::Absent => {
+                let number = read_header(disk, &file.name)?.ok().map(|header| header.number);
+                let frame = FrameHeader::renumbered(&bytes, stop.expected)
+                    .filter(|(header, _)| header.frame_bytes() <= left);
+                match (number, frame) {
+                    (Some(number), Some((header, bytes))) => {
+                        let mut frame = vec![0; header.frame_bytes() as usize];
+                        read_full_at(&handle, &mut frame, stop.offset)?;
+                        frame[..FRAME_HEADER_BYTES].copy_from_slice(&bytes);
+                        if checksum_holds(&frame, number) { header.frame_bytes() } else { 0 }
+                    }
+                    _ => 0,
+                }
+            }
+            _ => 0,
+        };
+        Ok(frame_bytes.min(left))
     };
     read().map_err(|source| ScanError::read(&file.name, source))
 }

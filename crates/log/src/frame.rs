@@ -92,6 +92,21 @@ impl FrameHeader {
         (durable < seq).then_some(FrameHeader { len, kind, seq, durable })
     }
 
+    /// The number that header bytes hold, whatever the rest of them says.
+    pub(crate) fn numbered(bytes: &[u8; FRAME_HEADER_BYTES]) -> Option<FrameSeq> {
+        bytes.get(SEQ).and_then(|seq| seq.try_into().ok()).map(u64::from_le_bytes).map(FrameSeq)
+    }
+
+    /// The header that these bytes would be with another number, and its bytes.
+    pub(crate) fn renumbered(
+        bytes: &[u8; FRAME_HEADER_BYTES],
+        seq: FrameSeq,
+    ) -> Option<(FrameHeader, [u8; FRAME_HEADER_BYTES])> {
+        let mut bytes = *bytes;
+        bytes[SEQ].copy_from_slice(&seq.0.to_le_bytes());
+        FrameHeader::decode(&bytes).map(|header| (header, bytes))
+    }
+
     /// Bytes of the whole frame.
     #[must_use]
     pub fn frame_bytes(&self) -> u64 {
@@ -110,6 +125,9 @@ pub fn checksum_holds(frame: &[u8], segment: SegmentNo) -> bool {
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
+
+/// Where a header holds its frame's number.
+const SEQ: std::ops::Range<usize> = 9..17;
 
 const MIX: u32 = 0x9e37_79b1;
 const UNMIX: u32 = 0x0e8b_2f51;

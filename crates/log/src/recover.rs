@@ -103,7 +103,10 @@ pub fn recover_up_to<D: Disk>(
         Verdict::Damaged(damage) => return Err(RecoverError::Damaged(damage)),
     };
     for (stream, needed) in floor.iter() {
-        let found = scan.tally().positions.get(stream).max(from.get(stream));
+        let positions = &scan.tally().positions;
+        // A log that does not mention the stream may have none of its records left to hold.
+        let mentions = if positions.contains(stream) { positions } else { from };
+        let found = mentions.get(stream);
         if found < needed {
             return Err(ScanError::Missing { stream, needed: found.next(), found }.into());
         }
