@@ -14,6 +14,8 @@ pub mod families;
 pub mod handler;
 #[cfg(test)]
 pub(crate) mod harness;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 pub mod log;
 pub mod mail;
 pub mod node;

@@ -21,6 +21,7 @@ pub(super) enum Step {
     Clippy,
     Docs,
     Test,
+    Shuttle,
     Build,
     Peers,
     Clients,
@@ -42,12 +43,13 @@ impl fmt::Display for Step {
 
 impl Step {
     /// In the order of running.
-    pub(super) const ALL: [Step; 8] = [
+    pub(super) const ALL: [Step; 9] = [
         Step::Tidy,
         Step::Fmt,
         Step::Clippy,
         Step::Docs,
         Step::Test,
+        Step::Shuttle,
         Step::Build,
         Step::Peers,
         Step::Clients,
@@ -61,6 +63,7 @@ impl Step {
             Step::Clippy => "cargo clippy, warnings denied",
             Step::Docs => "cargo doc, warnings denied",
             Step::Test => "cargo test of the whole workspace",
+            Step::Shuttle => "protocols between workers under many interleavings",
             Step::Build => "the server, profile ci",
             Step::Peers => "the clients and servers that others wrote",
             Step::Clients => "redis-py in RESP2 and RESP3 against the built server",
@@ -86,6 +89,7 @@ impl Step {
                 workspace::run(docs.env("RUSTDOCFLAGS", "-D warnings"))?;
             }
             Step::Test => return cargo_test().map(Some),
+            Step::Shuttle => return shuttle().map(Some),
             Step::Build => {
                 let build = ["build", "--locked", "--profile", "ci", "--bin", "trefoil"];
                 workspace::run(&mut cargo(&build))?;
@@ -105,6 +109,17 @@ fn require_component(subcommand: &str, component: &str) -> Result<()> {
 
 fn cargo_test() -> Result<Tally> {
     let mut command = cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]);
+    let (succeeded, text) = tally::run_and_read(&mut command)?;
+    let tally = Tally::of_cargo_test(&text);
+    accept(&command, succeeded, tally)
+}
+
+/// Another configuration of the whole crate, so it has a target directory of its own.
+fn shuttle() -> Result<Tally> {
+    let arguments = ["test", "--locked", "-p", "trefoil-node", "--lib"];
+    let mut command = cargo(&arguments);
+    command.args(["--target-dir", "target/shuttle", "--", "shuttle"]);
+    command.env("RUSTFLAGS", "--cfg shuttle");
     let (succeeded, text) = tally::run_and_read(&mut command)?;
     let tally = Tally::of_cargo_test(&text);
     accept(&command, succeeded, tally)

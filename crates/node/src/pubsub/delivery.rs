@@ -38,6 +38,12 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// What follows the header.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn body(&self) -> &SharedBytes {
+        &self.body
+    }
+
     /// Appends the message to the output of a subscriber, if it still is one. Whether it was.
     pub fn write(&self, session: &Session, out: &mut ReplyBuf) -> bool {
         if !session.listens_to(&self.source) {
