@@ -1,4 +1,4 @@
-//! A segment of the index: up to 11 buckets in one allocation, with a header behind them.
+//! A segment of the index: up to 19 buckets in one allocation, with a header behind them.
 //!
 //! The allocator aligns to 16 bytes, buckets are cache lines: one line more than the buckets is
 //! asked for, the buckets begin at the first line boundary, and the header lies in what is left of
@@ -19,7 +19,7 @@ use super::bucket::{Bucket, SLOTS};
 /// nothing is lost. An index of one segment grows through them; one of several has only the last,
 /// because blocks of one size leave no holes: with sizes up to 64 lines a table whose stripes all
 /// grow from one size to the next left a third of the index in half-empty pages.
-const LINES: [u8; 9] = [2, 3, 4, 5, 6, 7, 8, 10, 12];
+const LINES: [u8; 12] = [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20];
 
 const LINE: usize = 64;
 
