@@ -145,33 +145,45 @@ fn shuttle_alone_is_alone_and_nobody_waits_for_ever() {
     shuttle::check_pct(check, INTERLEAVINGS, 3);
 }
 
-/// Fails if `abandon` does not give up, and if `end` keeps a claim that nobody wanted.
-#[test]
-fn shuttle_a_claim_dies_with_its_connection() {
-    let check = || {
-        let workers = Workers::new(2);
-        let other = {
-            let workers = Arc::clone(&workers);
-            thread::spawn(move || workers.run(1, &[Job::Together, Job::Alone]))
-        };
-        let mut pass = Pass::new(0);
-        for closes_at_once in [true, false] {
+/// One worker claims the gate, `then` its connection is closed; the other must not be kept out.
+fn claim_and_close(then: fn(&Workers, &mut Pass)) {
+    shuttle::check_random(
+        move || {
+            let workers = Workers::new(2);
+            let other = {
+                let workers = Arc::clone(&workers);
+                thread::spawn(move || workers.run(1, &[Job::Together, Job::Alone, Job::Together]))
+            };
+            let mut pass = Pass::new(0);
             pass.begin(&workers.gate);
-            let claimed = !pass.try_alone(&workers.gate);
-            if !claimed {
+            if pass.try_alone(&workers.gate) {
                 pass.leave_alone(&workers.gate);
             }
             workers.wake(pass.end(&workers.gate));
-            if closes_at_once && pass.abandon(&workers.gate) {
-                workers.wake(Wake::All);
-            }
+            then(&workers, &mut pass);
+            other.join().expect("it was not kept out");
+        },
+        INTERLEAVINGS,
+    );
+}
+
+/// Fails if `abandon` does not give up.
+#[test]
+fn shuttle_a_claim_dies_with_its_connection() {
+    claim_and_close(|workers, pass| {
+        if pass.abandon(&workers.gate) {
+            workers.wake(Wake::All);
         }
-        // The second one's connection is found closed in the next turn.
+    });
+}
+
+/// Fails if `end` keeps a claim that nobody wanted in the turn.
+#[test]
+fn shuttle_a_claim_that_nobody_repeats_is_given_up() {
+    claim_and_close(|workers, pass| {
         pass.begin(&workers.gate);
         workers.wake(pass.end(&workers.gate));
-        other.join().expect("it was not kept out");
-    };
-    shuttle::check_random(check, INTERLEAVINGS);
+    });
 }
 
 #[derive(Default)]
