@@ -42,7 +42,7 @@ pub enum StartError {
     #[error("{log}. The snapshots that could have helped are unusable: {}", list(.rejected))]
     NoSnapshot {
         /// What the log says.
-        log: RecoverError,
+        log: Box<RecoverError>,
         /// The snapshots.
         rejected: Vec<Rejected>,
     },
@@ -125,7 +125,9 @@ pub fn start<D: Disk>(disk: D, options: StartOptions) -> Result<Started<D>, Star
             // Behind the snapshot's end, not before its start.
             RecoverError::Scan(ScanError::Missing { found, needed, .. }) if found < needed => found,
             log if rejected.is_empty() => return Err(log.into()),
-            log => return Err(StartError::NoSnapshot { log, rejected }),
+            log => {
+                return Err(StartError::NoSnapshot { log: Box::new(log), rejected });
+            }
         };
         // The log lost its end after the snapshot was taken: an older snapshot may fit.
         if !list_snapshots(&disk)?.iter().any(|other| other.end_lsn <= found) {
