@@ -21,7 +21,11 @@ pub fn apply(
     stamp: Stamp,
     mut effects: &[u8],
 ) -> Result<(), DecodeError> {
-    let mut replay = Replay { txn: Txn::replaying(keyspace, writer, stamp), stamp, changed: None };
+    // When a replayed key was last used, as far as anybody knows.
+    writer.now_ms = stamp.hlc.millis();
+    let swaps = stamp.lsn.0 > keyspace.names_version();
+    let txn = Txn::replaying(keyspace, writer, stamp);
+    let mut replay = Replay { txn, stamp, changed: None, swaps };
     while !effects.is_empty() {
         let effect = Effect::decode(&mut effects)?;
         if !effects.is_empty() && replay.changed.is_none() {
@@ -65,6 +69,8 @@ struct Replay<'a> {
     /// Keys that this very record has changed, if it has more than one effect: their version is the
     /// record's own, and its further effects belong to them all the same.
     changed: Option<BTreeSet<(Table, Box<[u8]>)>>,
+    /// The names of the databases are older than this record, which may swap several.
+    swaps: bool,
 }
 
 impl Replay<'_> {
@@ -92,7 +98,8 @@ impl Replay<'_> {
                 self.change(table, key, |txn, key| txn.set_range(key, offset as usize, bytes));
             }
             Effect::Flush { table } => self.flush(table),
-            Effect::Swap { a, b } => self.txn.swap(a, b),
+            Effect::Swap { a, b } if self.swaps => self.txn.swap(a, b),
+            Effect::Swap { .. } => {}
         }
     }
 

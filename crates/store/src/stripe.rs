@@ -62,7 +62,9 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.guard.index.publish(&self.stripe.hint);
+        let state = &mut *self.guard;
+        state.index.publish(&self.stripe.hint);
+        state.deadlines.release();
     }
 }
 

@@ -65,10 +65,13 @@ pub(crate) fn scan_table(
         let held = keyspace.hold(table, stripe);
         let mut next = Some(place);
         while let Some(place) = next {
-            if met >= count || steps == 0 {
-                return (u64::from(stripe) << STRIPE_SHIFT) | (place >> PLACE_DROPPED_BITS);
+            let reached = (u64::from(stripe) << STRIPE_SHIFT) | (place >> PLACE_DROPPED_BITS);
+            // Rounded down, a place may fall into the bucket before it: then there is no progress
+            // yet, and the same cursor would come back for ever.
+            if (met >= count || steps == 0) && reached > cursor {
+                return reached;
             }
-            steps -= 1;
+            steps = steps.saturating_sub(1);
             next = held.state().index.visit_bucket(place, place_of(keyspace.hasher()), |pointer| {
                 let entry = Entry::from_pointer(pointer);
                 met += 1;

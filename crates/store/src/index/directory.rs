@@ -3,8 +3,8 @@
 //! `2^depth` words, each a segment's address with its number of buckets less one in the six low
 //! bits (segments are aligned to 64) and its depth in the eight high ones (addresses of user memory
 //! have at most 56 bits), so that a lookup touches no segment header. The address of the directory
-//! itself carries `depth` in its low bits. Old directories and segments are freed when
-//! no reader is pinned any more, because a prefetch reads them without the lock.
+//! itself carries `depth` in its low bits. Old directories and segments are freed when no hint leads
+//! to them and no reader is pinned any more, because a prefetch reads them without the lock.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
@@ -143,34 +143,80 @@ impl Directory {
         directory
     }
 
-    /// Frees the directory, not its segments, once no reader can look at it.
-    pub(super) fn retire(self) {
-        let retired = self;
-        // SAFETY: the directory is unreachable for readers that pin from now on; the closure runs
-        // when those that were pinned before are gone.
-        unsafe {
-            epoch::pin().defer_unchecked(move || {
-                let retired = retired;
-                let base = retired.0.map_addr(|address| address & !LOW_BITS);
-                dealloc(base, layout(retired.depth()));
-            });
+    /// # Safety
+    /// Nobody may use this directory any more, not even to prefetch. Its segments live on.
+    unsafe fn free(self) {
+        let base = self.0.map_addr(|address| address & !LOW_BITS);
+        // SAFETY: allocated by `allocate` with this layout; the caller promises that it is unused.
+        unsafe { dealloc(base, layout(self.depth())) };
+    }
+}
+
+/// Memory that the index does not use any more, but readers who follow an old hint may.
+///
+/// It must not be given to the epochs before the hint leads elsewhere: a reader that pins later and
+/// still finds it by the hint would not hold it back.
+#[derive(Default)]
+pub(super) struct Retired(Option<Box<Link>>);
+
+struct Link {
+    memory: Memory,
+    next: Option<Box<Link>>,
+}
+
+#[derive(Clone, Copy)]
+enum Memory {
+    Directory(Directory),
+    Segment(Segment),
+}
+
+// SAFETY: the memory may be freed by any thread.
+unsafe impl Send for Memory {}
+
+impl Retired {
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(super) fn add_directory(&mut self, directory: Directory) {
+        self.add(Memory::Directory(directory));
+    }
+
+    pub(super) fn add_segment(&mut self, segment: Segment) {
+        self.add(Memory::Segment(segment));
+    }
+
+    fn add(&mut self, memory: Memory) {
+        let next = self.0.take();
+        self.0 = Some(Box::new(Link { memory, next }));
+    }
+
+    /// Frees all of it once no reader can look at it. No hint leads there any more.
+    #[cold]
+    pub(super) fn free(&mut self) {
+        let pinned = epoch::pin();
+        while let Some(link) = self.0.take() {
+            let Link { memory, next } = *link;
+            self.0 = next;
+            // SAFETY: readers that pin from now on can't reach the memory; the closure runs when
+            // those that were pinned before are gone.
+            unsafe { pinned.defer_unchecked(move || memory.free()) };
         }
     }
 }
 
-/// Frees a segment once no reader can look at it.
-pub(super) fn retire(segment: Segment) {
-    struct Retired(Segment);
-    // SAFETY: the memory may be freed by any thread.
-    unsafe impl Send for Retired {}
-    let retired = Retired(segment);
-    // SAFETY: the segment is unreachable for readers that pin from now on; the closure runs when
-    // those that were pinned before are gone.
-    unsafe {
-        epoch::pin().defer_unchecked(move || {
-            let retired = retired;
-            retired.0.free();
-        });
+impl Memory {
+    /// # Safety
+    /// Nobody may use this memory any more, not even to prefetch.
+    unsafe fn free(self) {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe {
+            match self {
+                Memory::Directory(directory) => directory.free(),
+                Memory::Segment(segment) => segment.free(),
+            }
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use bucket::SLOTS;
 pub(crate) use bucket::TAG_BITS;
-use directory::Directory;
+use directory::{Directory, Retired};
 use segment::{Position, Segment, home_of};
 
 /// The most leading bits of a place that a segment may be told apart by.
@@ -34,6 +34,8 @@ const PROBES_MAX: u32 = 8;
 /// The index of one stripe.
 pub struct Index {
     directory: Directory,
+    /// What changes replaced since the last [`Index::publish`]: a hint may still lead there.
+    retired: Retired,
 }
 
 /// Where an entry was found. Valid until the index changes.
@@ -51,7 +53,7 @@ pub struct Hint(AtomicPtr<u8>);
 
 impl Default for Index {
     fn default() -> Index {
-        Index { directory: Directory::EMPTY }
+        Index { directory: Directory::EMPTY, retired: Retired::default() }
     }
 }
 
@@ -126,13 +128,13 @@ impl Index {
 
     /// Forgets all entries; the caller owns them.
     pub fn clear(&mut self) {
-        self.for_each_segment(|segment| {
-            directory::retire(segment);
-        });
+        let mut retired = std::mem::take(&mut self.retired);
+        self.for_each_segment(|segment| retired.add_segment(segment));
         if !self.directory.is_empty() {
-            self.directory.retire();
+            retired.add_directory(self.directory);
             self.directory = Directory::EMPTY;
         }
+        self.retired = retired;
     }
 
     /// Calls `visit` with every entry.
@@ -191,9 +193,19 @@ impl Index {
 
     /// Publishes where the index is to those who prefetch. To be called after a change of entries.
     #[inline]
-    pub fn publish(&self, hint: &Hint) {
+    pub fn publish(&mut self, hint: &Hint) {
         if hint.0.load(Ordering::Relaxed) != self.directory.word() {
             hint.0.store(self.directory.word(), Ordering::Release);
+        }
+        self.release();
+    }
+
+    /// Lets go of what changes replaced. To be called instead of [`Index::publish`] if the index has
+    /// no hint.
+    #[inline]
+    pub fn release(&mut self) {
+        if !self.retired.is_empty() {
+            self.retired.free();
         }
     }
 
@@ -248,14 +260,14 @@ impl Index {
         let rebuilt = Segment::with_room_for(room, segment.depth());
         move_all(segment, place_of, |_| rebuilt);
         self.directory.cover(place, rebuilt);
-        directory::retire(segment);
+        self.retired.add_segment(segment);
     }
 
     fn split(&mut self, place: u64, segment: Segment, place_of: &impl Fn(NonNull<u8>) -> u64) {
         let depth = segment.depth() + 1;
         if depth > self.directory.depth() {
             let doubled = self.directory.doubled();
-            self.directory.retire();
+            self.retired.add_directory(self.directory);
             self.directory = doubled;
         }
         let bit = 1u64 << (64 - depth);
@@ -263,7 +275,7 @@ impl Index {
         move_all(segment, place_of, |place| if place & bit == 0 { low } else { high });
         self.directory.cover(place & !bit, low);
         self.directory.cover(place | bit, high);
-        directory::retire(segment);
+        self.retired.add_segment(segment);
     }
 
     /// Unites a sparse segment with its neighbour, or makes the only one smaller.
@@ -280,8 +292,8 @@ impl Index {
             move_all(segment, place_of, |_| merged);
             move_all(other, place_of, |_| merged);
             self.directory.cover(place, merged);
-            directory::retire(segment);
-            directory::retire(other);
+            self.retired.add_segment(segment);
+            self.retired.add_segment(other);
         }
     }
 }
@@ -289,6 +301,7 @@ impl Index {
 impl Drop for Index {
     fn drop(&mut self) {
         self.clear();
+        self.release();
     }
 }
 

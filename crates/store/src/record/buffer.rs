@@ -1,8 +1,9 @@
 //! Where a worker's transactions write their records until the turn of its loop ends.
 //!
 //! A record is `varint length, varint HLC delta, effects`. Records whose LSNs follow each other
-//! make a *run*; a run begins anew when another worker numbered a record in between. The first HLC
-//! delta of a run is against the run's base, which is the first record's stamp, so it is 0.
+//! make a *run*; a run begins anew when another worker numbered a record in between, or when it has
+//! grown large. The first HLC delta of a run is against the run's base, which is the first record's
+//! stamp, so it is 0.
 //!
 //! Invariant: outside of an open record, `bytes` is a whole number of records, and every record
 //! that got an LSN is in it.
@@ -17,6 +18,10 @@ const LENGTH_SHORT_MAX: usize = (1 << 14) - 1;
 /// The same for a large record.
 const LENGTH_LONG: usize = 5;
 
+/// A run that has so many bytes gets no further record: a run is written as one frame, whose length
+/// is limited.
+const RUN_BYTES_MAX: usize = 16 << 20;
+
 /// The number and the time of a record, taken in one step under the locks of its stripes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stamp {
@@ -26,7 +31,7 @@ pub struct Stamp {
     pub hlc: Hlc,
 }
 
-/// Records with consecutive LSNs.
+/// Records with consecutive LSNs, few enough for a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Run {
     /// The stamp of the first record.
@@ -70,7 +75,9 @@ impl LogBuffer {
         let start = self.batch.bytes.len();
         let previous = self.last.replace(stamp);
         let delta = match (previous, self.batch.runs.last_mut()) {
-            (Some(previous), Some(run)) if previous.lsn.next() == stamp.lsn => {
+            (Some(previous), Some(run))
+                if previous.lsn.next() == stamp.lsn && run.len < RUN_BYTES_MAX =>
+            {
                 run.count += 1;
                 stamp.hlc.0 - previous.hlc.0
             }
@@ -170,6 +177,19 @@ mod tests {
             ]
         );
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn a_run_that_has_grown_large_ends() {
+        let mut buffer = LogBuffer::default();
+        let large = vec![b'x'; RUN_BYTES_MAX];
+        record(&mut buffer, stamp(1, 5), large.len(), &large);
+        record(&mut buffer, stamp(2, 7), 1, b"y");
+        record(&mut buffer, stamp(3, 8), 1, b"z");
+        let batch = buffer.take(LogBatch::default());
+        let runs: Vec<_> = batch.runs.iter().map(|run| (run.base, run.count)).collect();
+        assert_eq!(runs, [(stamp(1, 5), 1), (stamp(2, 7), 2)]);
+        assert_eq!(&batch.bytes[batch.runs[1].start..], b"\x82\x00\x00y\x82\x00\x01z");
     }
 
     #[test]

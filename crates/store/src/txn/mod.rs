@@ -116,6 +116,7 @@ pub struct Txn<'a> {
     tally: &'a Tally,
     table: u8,
     first: Option<Held<'a>>,
+    /// Ascending.
     rest: Vec<Held<'a>>,
     exclusive: bool,
     mode: Mode,
@@ -266,19 +267,19 @@ impl<'a> Txn<'a> {
     }
 
     fn held_among_several(&mut self, stripe: u16) -> &mut Held<'a> {
-        let table = self.table;
-        let at =
-            match self.rest.iter().position(|held| held.number == stripe && held.table == table) {
-                Some(at) => at,
-                None => {
-                    assert!(self.exclusive, "a command touches keys that it did not declare");
-                    if self.first.is_none() {
-                        return self.first.insert(self.keyspace.hold(table, stripe));
-                    }
-                    self.rest.push(self.keyspace.hold(table, stripe));
-                    self.rest.len() - 1
+        let wanted = (self.table, stripe);
+        let at = match self.rest.binary_search_by_key(&wanted, |held| (held.table, held.number)) {
+            Ok(at) => at,
+            Err(at) => {
+                assert!(self.exclusive, "a command touches keys that it did not declare");
+                let held = self.keyspace.hold(self.table, stripe);
+                if self.first.is_none() {
+                    return self.first.insert(held);
                 }
-            };
+                self.rest.insert(at, held);
+                at
+            }
+        };
         &mut self.rest[at]
     }
 

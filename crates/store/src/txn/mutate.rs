@@ -181,9 +181,7 @@ impl<'a> Txn<'a> {
         mutation(|| {
             let stamp = self.begin(8);
             self.encode(&Effect::Swap { a, b });
-            if stamp.lsn.0 > self.keyspace.names_version() {
-                self.keyspace.swap_names(a, b, stamp.lsn.0);
-            }
+            self.keyspace.swap_names(a, b, stamp.lsn.0);
         });
     }
 
@@ -260,7 +258,7 @@ impl<'a> Txn<'a> {
         stamp: Stamp,
     ) {
         let access = match found {
-            Some((_, entry)) if self.keyspace.access_mode().is_lfu() => entry.access(),
+            Some((_, entry)) if self.keyspace.access_mode().is_lfu() => self.used(entry),
             _ => self.keyspace.access_mode().fresh(self.writer.now_ms),
         };
         let promoted;
@@ -335,6 +333,7 @@ impl<'a> Txn<'a> {
             let shared = unsafe { entry.shared_mut() };
             change(Arc::make_mut(shared));
             entry.set_version(stamp.lsn.0);
+            entry.set_access(self.used(entry));
             entry.set_raw();
             self.tally.bytes.add(entry.memory() as i64 - before);
             return;

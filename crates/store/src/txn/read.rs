@@ -155,16 +155,20 @@ impl<'a> Txn<'a> {
 
     #[inline]
     fn touch(&mut self, entry: Entry) {
+        let used = self.used(entry);
+        if used != entry.access() {
+            entry.set_access(used);
+        }
+    }
+
+    /// The access bits of an entry after this use of it.
+    #[inline]
+    pub(super) fn used(&mut self, entry: Entry) -> u32 {
         if self.writer.no_touch {
-            return;
+            return entry.access();
         }
-        let mode = self.keyspace.access_mode();
-        let bits = entry.access();
         let now_ms = self.writer.now_ms;
-        let touched = mode.touched(bits, now_ms, || self.writer.random());
-        if touched != bits {
-            entry.set_access(touched);
-        }
+        self.keyspace.access_mode().touched(entry.access(), now_ms, || self.writer.random())
     }
 }
 

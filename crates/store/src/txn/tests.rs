@@ -275,3 +275,42 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_walk_in_small_steps_comes_to_its_end_though_cursors_are_rounded() {
+    let (keyspace, mut writer) = (keyspace(), writer());
+    // Many keys of one slot: their buckets are finer than a cursor.
+    for i in 0..20_000 {
+        put(&keyspace, &mut writer, format!("{{tag}}{i}").as_bytes(), b"v", Deadline::None);
+    }
+    let (mut seen, mut cursor, mut steps) = (std::collections::BTreeSet::new(), 0, 0);
+    loop {
+        cursor = scan(&keyspace, &writer, 0, cursor, 1, |met| {
+            seen.insert(met.key.to_vec());
+        });
+        steps += 1;
+        assert!(steps < 40_000, "the walk does not end");
+        if cursor == 0 {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 20_000);
+}
+
+#[test]
+fn a_transaction_may_swap_more_than_once() {
+    let (original, mut writer) = (keyspace(), writer());
+    put(&original, &mut writer, b"k", b"v", Deadline::None);
+    let mut txn = Txn::exclusive(&original, &mut writer, 0);
+    txn.swap(0, 1);
+    txn.swap(1, 2);
+    txn.commit();
+    assert_eq!((original.len(0), original.len(1), original.len(2)), (0, 0, 1));
+    let rebuilt = keyspace();
+    for (stamp, effects) in records(&writer.log.take(LogBatch::default())) {
+        apply(&rebuilt, &mut writer, stamp, &effects).expect("what was logged");
+        apply(&rebuilt, &mut writer, stamp, &effects).expect("what was applied is skipped");
+    }
+    assert_eq!(rebuilt.names(), original.names());
+    assert_eq!(rebuilt.len(2), 1);
+}
