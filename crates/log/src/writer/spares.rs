@@ -73,6 +73,15 @@ impl<D: Disk> SparePool<D> {
         number
     }
 
+    /// Removes a file that could not be allocated. Its number is free again, so that a disk that is
+    /// full for long leaves no large gap in the numbers.
+    fn give_up(&mut self, spare: &Spare<D::File>) {
+        let removed = self.disk.remove(&spare.name()).is_ok();
+        if removed && spare.number.next() == self.next_number {
+            self.next_number = spare.number;
+        }
+    }
+
     pub(super) fn ready_bytes(&self) -> u64 {
         self.ready.iter().map(|spare| spare.size - SEGMENT_HEADER_BYTES as u64).sum()
     }
@@ -85,8 +94,8 @@ impl<D: Disk> SparePool<D> {
         let name = self.filling.as_ref().map_or(spare_name(self.next_number), Spare::name);
         if let Err(source) = self.work(options) {
             // Whatever was allocated is given back: a full disk should not be kept full.
-            if self.filling.take().is_some() {
-                let _ = self.disk.remove(&name);
+            if let Some(filling) = self.filling.take() {
+                self.give_up(&filling);
             }
             return Err(WriteError::new(&name, options.segment_bytes, source));
         }
@@ -136,11 +145,12 @@ impl<D: Disk> SparePool<D> {
         let name = spare_name(number);
         let failed = |source| WriteError::new(&name, size, source);
         let file = self.disk.create(&name).map_err(failed)?;
-        if let Err(source) = file.preallocate(size) {
-            let _ = self.disk.remove(&name);
+        let spare = Spare { number, file, size };
+        if let Err(source) = spare.file.preallocate(size) {
+            self.give_up(&spare);
             return Err(failed(source));
         }
-        Ok(Spare { number, file, size })
+        Ok(spare)
     }
 
     /// Returns a spare that could not be used after all.
