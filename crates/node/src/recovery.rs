@@ -2,10 +2,14 @@
 //!
 //! Invariants: nothing is served before the log has been replayed up to the snapshot's end (rule
 //! 13); a snapshot that ends behind the log's end, or that is damaged, is passed over for an older
-//! one, and said so; damage changes nothing on disk.
+//! one, and said so; damage changes nothing on disk. A snapshot's name alone proves that the log was
+//! durable up to its end, so a log that ends earlier is never taken for a whole one. Once an older
+//! snapshot was used instead, a newer one is void for ever: its records will be numbered again.
 
 mod epochs;
 mod pieces;
+#[cfg(test)]
+mod tests;
 
 use trefoil_clock::{Epoch, Hlc, Lsn};
 use trefoil_log::{
@@ -117,13 +121,21 @@ pub fn start<D: Disk>(disk: D, options: StartOptions) -> Result<Started<D>, Star
     let (keyspace, snapshot, log) = loop {
         let attempt = Attempt::load(&disk, &options, up_to, &mut rejected)?;
         let (end, name) = (attempt.snapshot.end.0, attempt.snapshot.name.clone());
-        let error = match replay(&disk, &options, &attempt.snapshot, &attempt.keyspace) {
+        let floor = match name {
+            Some(_) => end,
+            None => list_snapshots(&disk)?.first().map_or(Lsn::ZERO, |newest| newest.end_lsn),
+        };
+        let error = match replay(&disk, &options, &attempt, floor) {
             Ok(log) => break (attempt.keyspace, attempt.snapshot, log),
             Err(error) => error,
         };
         let found = match error {
             // Behind the snapshot's end, not before its start.
-            RecoverError::Scan(ScanError::Missing { found, needed, .. }) if found < needed => found,
+            RecoverError::Scan(ScanError::Missing { found, needed, .. })
+                if name.is_some() && found < needed =>
+            {
+                found
+            }
             log if rejected.is_empty() => return Err(log.into()),
             log => {
                 return Err(StartError::NoSnapshot { log: Box::new(log), rejected });
@@ -139,6 +151,7 @@ pub fn start<D: Disk>(disk: D, options: StartOptions) -> Result<Started<D>, Star
     };
     let end = log.end.positions.get(stream());
     keyspace.sequencer().resume(end, log.end.last_hlc.max(snapshot.end.1));
+    void_after(&disk, end)?;
     let mut epochs = epochs::join(&snapshot.epochs, log.epochs.get(&SHARD));
     let (writer, epoch, cause) = continue_log(disk, &options, &log, &mut epochs, end)?;
     let report = Report {
@@ -223,12 +236,26 @@ fn reject(rejected: &mut Vec<Rejected>, name: String, error: &SnapshotError) {
     }
 }
 
-/// Applies the log's records after the snapshot's start, which has to reach its end.
+/// Renames the snapshots that end after the log does, before anything is written: what they hold of
+/// records behind that end must never be taken for records that get the same numbers.
+fn void_after<D: Disk>(disk: &D, end: Lsn) -> std::io::Result<()> {
+    let snapshots = list_snapshots(disk)?;
+    let mut voided = snapshots.iter().filter(|snapshot| snapshot.end_lsn > end).peekable();
+    if voided.peek().is_none() {
+        return Ok(());
+    }
+    for snapshot in voided {
+        disk.rename(&snapshot.name, &format!("{}.void", snapshot.name))?;
+    }
+    disk.sync_dir()
+}
+
+/// Applies the log's records after the snapshot's start, which have to reach `floor`.
 fn replay<D: Disk>(
     disk: &D,
     options: &StartOptions,
-    snapshot: &Loaded,
-    keyspace: &Keyspace,
+    Attempt { keyspace, snapshot }: &Attempt,
+    floor: Lsn,
 ) -> Result<Recovered, RecoverError> {
     let mut replayer = StoreWriter::new(options.tallies - 1, 1);
     let from = snapshot.start_lsn;
@@ -237,8 +264,7 @@ fn replay<D: Disk>(
         positions.set(stream(), lsn);
         positions
     };
-    let floor = at(snapshot.end.0);
-    recover_up_to(disk, options.identity, &at(from), &floor, |frame: &Frame<'_>| {
+    recover_up_to(disk, options.identity, &at(from), &at(floor), |frame: &Frame<'_>| {
         let FrameBody::Runs(runs) = &frame.body else { return Ok(()) };
         for record in runs.iter().flat_map(|run| run.records()) {
             let record = record?;
