@@ -14,6 +14,7 @@ use trefoil_log::{
 };
 use trefoil_store::record::LogBatch;
 
+use super::group::Grouping;
 use super::merge::Merge;
 use super::queue::{Fsync, LogHealth, LogQueue, POLL, Taken};
 
@@ -55,6 +56,7 @@ pub struct LogDriver<D: Disk> {
     /// A sync was asked for and is still owed.
     sync_owed: bool,
     quiet_polls: u32,
+    grouping: Grouping,
     failing: bool,
     spare_ready: bool,
 }
@@ -82,6 +84,7 @@ impl<D: Disk> LogDriver<D> {
             last_sync: Duration::ZERO,
             sync_owed: false,
             quiet_polls: 0,
+            grouping: Grouping::default(),
             failing: false,
             spare_ready: false,
         }
@@ -109,8 +112,14 @@ impl<D: Disk> LogDriver<D> {
         let taken = self.queue.take(patience);
         let quiet = taken.batches.is_empty();
         self.quiet_polls = if quiet { self.quiet_polls.saturating_add(1) } else { 0 };
-        let Taken { batches, sync_wanted, stop } = taken;
+        let Taken { mut batches, sync_wanted, stop } = taken;
         self.sync_owed |= sync_wanted;
+        let mut records = count(&batches);
+        if self.queue.fsync() == Fsync::Always && (1..self.grouping.target()).contains(&records) {
+            let missing = self.grouping.target() - records;
+            batches.extend(self.queue.gather(missing, self.grouping.patience()));
+            records = count(&batches);
+        }
         for batch in batches {
             self.merge.add(batch);
         }
@@ -136,6 +145,7 @@ impl<D: Disk> LogDriver<D> {
             if let Err(error) = self.writer.sync() {
                 return self.failed(error, stop);
             }
+            self.grouping.on_synced(records, self.since_sync());
         }
         self.tell();
         if stop && self.merge.is_empty() {
@@ -245,6 +255,10 @@ impl<D: Disk> LogDriver<D> {
     fn lost(&self, error: WriteError) -> LogLost {
         LogLost(error, self.writer.durable(stream()))
     }
+}
+
+fn count(batches: &[LogBatch]) -> usize {
+    batches.iter().map(LogBatch::records).sum()
 }
 
 /// The stream of the keyspace `default`.

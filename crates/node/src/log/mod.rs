@@ -1,6 +1,7 @@
 //! From the workers' buffers to the log: a queue, a merge by LSN, and what the log thread does.
 
 mod driver;
+mod group;
 mod merge;
 mod queue;
 

@@ -85,6 +85,10 @@ pub struct LogQueue {
 #[derive(Default)]
 struct State {
     batches: Vec<LogBatch>,
+    /// Records in `batches`.
+    records: usize,
+    /// Under `fsync always` the log thread is woken when there are this many.
+    records_wanted: usize,
     spares: Vec<LogBatch>,
     sync_wanted: bool,
     retain_after: Option<Lsn>,
@@ -201,12 +205,13 @@ impl LogQueue {
     /// Hands over a batch, and returns an emptied one.
     pub fn push(&self, batch: LogBatch) -> LogBatch {
         self.bytes.fetch_add(batch.bytes.len(), Ordering::Relaxed);
-        let spare = {
+        let (spare, enough) = {
             let mut state = self.lock();
+            state.records += batch.records();
             state.batches.push(batch);
-            state.spares.pop()
+            (state.spares.pop(), state.records >= state.records_wanted)
         };
-        if self.fsync() == Fsync::Always || self.asleep.load(Ordering::SeqCst) {
+        if (self.fsync() == Fsync::Always && enough) || self.asleep.load(Ordering::SeqCst) {
             self.filled.notify_one();
         }
         spare.unwrap_or_default()
@@ -255,10 +260,29 @@ impl LogQueue {
             }
         };
         self.asleep.store(false, Ordering::SeqCst);
+        let batches = self.take_batches(&mut state);
+        Taken { batches, sync_wanted: std::mem::take(&mut state.sync_wanted), stop: state.stop }
+    }
+
+    /// For the log thread: waits until so many records are there, at most `patience`, and takes what
+    /// is. Whoever wants a sync or the end is not kept waiting.
+    pub fn gather(&self, records: usize, patience: Duration) -> Vec<LogBatch> {
+        let mut state = self.lock();
+        state.records_wanted = records;
+        let gathering =
+            |state: &mut State| state.records < records && !state.sync_wanted && !state.stop;
+        let waited = self.filled.wait_timeout_while(state, patience, gathering);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.records_wanted = 0;
+        self.take_batches(&mut state)
+    }
+
+    fn take_batches(&self, state: &mut State) -> Vec<LogBatch> {
         let batches = std::mem::take(&mut state.batches);
+        state.records = 0;
         let bytes: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        Taken { batches, sync_wanted: std::mem::take(&mut state.sync_wanted), stop: state.stop }
+        batches
     }
 
     /// For the log thread: gives batches back to be filled again.

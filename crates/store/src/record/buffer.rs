@@ -53,6 +53,14 @@ pub struct LogBatch {
     pub bytes: Vec<u8>,
 }
 
+impl LogBatch {
+    /// How many records it holds.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.runs.iter().map(|run| run.count as usize).sum()
+    }
+}
+
 /// The buffer of one worker.
 #[derive(Default, Debug)]
 pub struct LogBuffer {
