@@ -1,6 +1,6 @@
 //! What a session remembers between WATCH or MULTI and EXEC: watched keys and queued commands.
 //!
-//! It is not the execution, that is [`crate::worker::Worker::exec`].
+//! It is not the execution, that is `Worker::exec`.
 //!
 //! Invariants: while there is a queue the session has `Restrictions::IN_MULTI`, and no command is
 //! added to a queue that is broken; a queued command's database is known when it is queued, because
