@@ -74,6 +74,9 @@ impl Snapshots {
     /// None: the node stops.
     fn try_take(&self) -> io::Result<Option<Finished>> {
         let mut snapshot = loop {
+            if self.node.snapshots.is_stopping() {
+                return Ok(None);
+            }
             let begun =
                 Snapshot::begin(&self.node, self.disk.clone(), self.identity, &self.epochs)?;
             match begun {
