@@ -215,7 +215,8 @@ const CLIENTS: &[Parameter] = &[
     ),
     parameter(
         "proto-max-bulk-len",
-        Shape::Memory(1 << 20, ANY),
+        // A transaction of the log ends at 4 GiB.
+        Shape::Memory(1 << 20, 1 << 30),
         Place::Number(|s| &s.proto_max_bulk_len),
         "536870912",
         "How long a string, and an argument of a request, may get, bytes.",
@@ -377,7 +378,13 @@ const ENCODINGS: &[Parameter] = &[
     encoding("stream-node-max-entries", "100"),
 ];
 
+const UNTIMED: &str = "Accepted and remembered; commands are not timed one by one yet.";
+const SLOWER: Shape = Shape::Integer(-1, ANY);
+
 const OTHERS: &[Parameter] = &[
+    parameter("slowlog-log-slower-than", SLOWER, Place::Remembered, "10000", UNTIMED),
+    parameter("slowlog-max-len", Shape::Integer(0, ANY), Place::Remembered, "128", UNTIMED),
+    parameter("latency-monitor-threshold", Shape::Integer(0, ANY), Place::Remembered, "0", UNTIMED),
     parameter(
         "loglevel",
         Shape::Word(&["debug", "verbose", "notice", "warning", "nothing"]),

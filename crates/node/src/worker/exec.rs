@@ -29,8 +29,13 @@ use super::memory::Room;
 use super::{MISCONF, OUT_OF_MEMORY, PANICKED, Ran, Worker};
 
 /// More stripes than this are not locked one by one.
-const STRIPES_MAX: usize = 64;
+pub(super) const STRIPES_MAX: usize = 64;
 
+/// A record that has so many bytes takes no further command's effects: the log's frames end at 4 GiB.
+const RECORD_LEN_MAX: usize = if cfg!(test) { 1 << 20 } else { 1 << 30 };
+
+const RECORD_TOO_LONG: CommandError =
+    CommandError::Other("ERR the transaction has written too much for one record of the log");
 const BROKEN: CommandError =
     CommandError::Other("EXECABORT Transaction discarded because of previous errors.");
 const TOO_LONG: &str = "ERR the transaction is longer than client-query-buffer-limit";
@@ -90,6 +95,7 @@ impl Worker {
             return Ok(Ran::independent(Flow::Retry));
         }
         if queue.flags().has(Flags::WRITE) {
+            self.publish_much();
             if self.node.log.is_behind() {
                 return Ok(Ran::independent(Flow::Retry));
             }
@@ -188,6 +194,12 @@ impl Worker {
             self.calls[usize::from(call.entry.id)].run.add(1);
             let start = out.position();
             let result = match call.entry.run {
+                Run::Data(..)
+                    if call.entry.spec.flags.has(Flags::WRITE)
+                        && txn.record_len() >= RECORD_LEN_MAX =>
+                {
+                    Err(RECORD_TOO_LONG)
+                }
                 Run::Data(handler, _) if session.db == call.db => {
                     txn.select(call.db);
                     self.run_queued_data(handler, session, call.args, txn, out)

@@ -12,6 +12,8 @@ mod admission;
 mod exec;
 mod memory;
 mod publish;
+#[cfg(test)]
+mod tests;
 mod tick;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -145,6 +147,14 @@ impl Worker {
         self.node.log.want_sync();
     }
 
+    /// A turn may write more than is good to keep.
+    #[inline]
+    fn publish_much(&mut self) {
+        if self.writer.log.len() > UNPUBLISHED_MAX {
+            self.publish();
+        }
+    }
+
     fn publish(&mut self) {
         if !self.writer.log.is_empty() {
             let spare = self.node.log.push(self.writer.log.take(std::mem::take(&mut self.spare)));
@@ -200,10 +210,12 @@ impl Worker {
         }
         match entry.run {
             Run::Data(handler, locking) => {
-                if !self.pass.is_inside() && locking != Locking::Exclusive {
+                let may_be_alone = matches!(locking, Locking::Exclusive | Locking::Several);
+                if !self.pass.is_inside() && !may_be_alone {
                     return Ran::independent(Flow::Retry);
                 }
                 if entry.spec.flags.has(Flags::WRITE) {
+                    self.publish_much();
                     if self.node.log.is_behind() {
                         return Ran::independent(Flow::Retry);
                     }
@@ -219,7 +231,6 @@ impl Worker {
                 {
                     return self.deny(entry, session, OUT_OF_MEMORY, out);
                 }
-                self.calls[usize::from(entry.id)].run.add(1);
                 self.run_data(session, args, (entry, handler, locking), prepared.hash, out)
             }
             Run::Node(handler) => {
@@ -229,6 +240,8 @@ impl Worker {
                 match handler(&mut call) {
                     Ok(flow) => {
                         let depends_on = call.depends_on;
+                        // It may have changed the policy, for the replies behind it as well.
+                        self.gated |= self.node.log.fsync() == Fsync::Always;
                         if flow != Flow::Retry {
                             self.calls[usize::from(entry.id)].run.add(1);
                         }
@@ -257,6 +270,7 @@ impl Worker {
         let node = &*self.node;
         let keyspace = &node.keyspace;
         let first_key = hash.map(|hash| Key::hashed(args.get(1), hash));
+        let mut alone = locking == Locking::Exclusive;
         let mut txn = match (locking, first_key) {
             (Locking::Single, Some(key)) => {
                 Txn::single(keyspace, &mut self.writer, session.db, &key)
@@ -273,9 +287,24 @@ impl Worker {
                     let key = keyspace.key(args.get(at));
                     self.stripes.push(StripeId::of(keyspace, session.db, &key));
                 }
-                Txn::several(keyspace, &mut self.writer, session.db, &mut self.stripes)
+                self.stripes.sort_unstable();
+                self.stripes.dedup();
+                alone = self.stripes.len() > exec::STRIPES_MAX;
+                let may_run = match alone {
+                    true => self.pass.try_alone(&node.exclusive),
+                    false => self.pass.is_inside(),
+                };
+                if !may_run {
+                    return Ran::independent(Flow::Retry);
+                }
+                if alone {
+                    Txn::exclusive(keyspace, &mut self.writer, session.db)
+                } else {
+                    Txn::several(keyspace, &mut self.writer, session.db, &mut self.stripes)
+                }
             }
         };
+        self.calls[usize::from(entry.id)].run.add(1);
         let start = out.position();
         let string_len_max = node.settings.proto_max_bulk_len.load(Relaxed) as usize;
         let result = catch_unwind(AssertUnwindSafe(|| {
@@ -284,7 +313,7 @@ impl Worker {
             handler(&mut Call { args, txn, out: reply, db, string_len_max, first_key })
         }));
         let Outcome { depends_on, .. } = txn.commit();
-        if locking == Locking::Exclusive {
+        if alone {
             self.leave_alone();
         }
         match result {
@@ -346,6 +375,9 @@ const MISCONF: &str = "MISCONF Errors writing to the log: the disk is full or fa
                        refused until it can be written again, reads are served";
 
 const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+/// Bytes of records that a turn hands over before it ends.
+const UNPUBLISHED_MAX: usize = 1 << 20;
 
 /// How often rates and peaks are counted.
 const SAMPLE_EVERY_MS: u64 = 100;

@@ -109,6 +109,11 @@ impl LogBuffer {
         &mut self.batch.bytes
     }
 
+    /// Bytes of the open record so far.
+    pub(crate) fn open_len(&self) -> usize {
+        self.open.map_or(0, |open| self.batch.bytes.len() - open.start)
+    }
+
     /// Ends the open record, if there is one.
     #[inline]
     pub(crate) fn finish(&mut self) {

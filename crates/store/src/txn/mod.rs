@@ -299,6 +299,12 @@ impl<'a> Txn<'a> {
         self.stamp.map(|stamp| (stamp.lsn, stamp.hlc))
     }
 
+    /// Bytes of this transaction's record so far. The log takes no record of 4 GiB.
+    #[must_use]
+    pub fn record_len(&self) -> usize {
+        self.writer.log.open_len()
+    }
+
     #[inline]
     fn finish_record(&mut self) {
         if matches!(self.mode, Mode::Serving) {

@@ -18,6 +18,7 @@ use crate::recovery::{StartOptions, Started, start};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::worker::Worker;
+use crate::worker::exec::RECORD_LEN_MAX;
 
 const ABORTED: &str = "-EXECABORT Transaction discarded because of previous errors.";
 
@@ -150,6 +151,30 @@ fn a_transaction_is_one_record() {
         node.run(&mut client, line);
     }
     assert_eq!(node.node.keyspace.sequencer().last_lsn(), before.next());
+}
+
+#[test]
+fn a_transaction_writes_no_more_than_a_record_takes() {
+    let mut node = TestNode::new();
+    let mut client = node.client();
+    let value = "v".repeat(RECORD_LEN_MAX);
+    node.check(
+        &mut client,
+        &[
+            (&format!("SET a {value}"), "+OK"),
+            ("MULTI", "+OK"),
+            ("COPY a b", "+QUEUED"),
+            ("COPY a c", "+QUEUED"),
+            ("EXISTS b c", "+QUEUED"),
+            (
+                "EXEC",
+                "*3 :1 -ERR the transaction has written too much for one record of the log :1",
+            ),
+            ("MULTI", "+OK"),
+            ("COPY a c", "+QUEUED"),
+            ("EXEC", "*1 :1"),
+        ],
+    );
 }
 
 struct NoPost;
