@@ -48,13 +48,15 @@ pub struct LogDriver<D: Disk> {
     writer: Writer<D>,
     merge: Merge,
     epoch: Epoch,
-    /// Called when records became durable and somebody may wait for that.
+    /// Called when records became durable, or few enough wait again: somebody may wait for that.
     on_durable: Box<dyn Fn() + Send>,
     /// Time since an arbitrary beginning.
     clock: Clock,
     last_sync: Duration,
-    /// A sync was asked for and is still owed.
-    sync_owed: bool,
+    /// A sync was asked for, and is owed until records up to here are durable.
+    sync_owed: Lsn,
+    /// No next segment is tried to be made before: the disk was full.
+    prepare_after: Option<Duration>,
     quiet_polls: u32,
     grouping: Grouping,
     failing: bool,
@@ -82,7 +84,8 @@ impl<D: Disk> LogDriver<D> {
             on_durable,
             clock: Box::new(move || began.elapsed()),
             last_sync: Duration::ZERO,
-            sync_owed: false,
+            sync_owed: Lsn::ZERO,
+            prepare_after: None,
             quiet_polls: 0,
             grouping: Grouping::default(),
             failing: false,
@@ -113,7 +116,6 @@ impl<D: Disk> LogDriver<D> {
         let quiet = taken.batches.is_empty();
         self.quiet_polls = if quiet { self.quiet_polls.saturating_add(1) } else { 0 };
         let Taken { mut batches, sync_wanted, stop } = taken;
-        self.sync_owed |= sync_wanted;
         let mut records = count(&batches);
         if self.queue.fsync() == Fsync::Always && (1..self.grouping.target()).contains(&records) {
             let missing = self.grouping.target() - records;
@@ -123,13 +125,18 @@ impl<D: Disk> LogDriver<D> {
         for batch in batches {
             self.merge.add(batch);
         }
+        if sync_wanted {
+            self.sync_owed = self.merge.last();
+        }
         // First of all, because it makes room on a full disk.
         self.retain()?;
-        match self.write() {
-            Ok(used) => {
-                self.queue.give_back(used.into_iter());
-                self.recovered();
-            }
+        let mut used = Vec::new();
+        let written = self.write(&mut used);
+        if self.queue.give_back(used.into_iter()) {
+            (self.on_durable)();
+        }
+        match written {
+            Ok(()) => self.recovered(),
             Err(error) => return self.failed(error, stop),
         }
         let dirty = self.writer.durable_seq() < self.writer.written_seq();
@@ -138,9 +145,8 @@ impl<D: Disk> LogDriver<D> {
             Fsync::Everysec => self.since_sync() >= SYNC_EVERY,
             Fsync::No => false,
         };
-        let sync = dirty && (due || self.sync_owed);
-        self.sync_owed = false;
-        if sync {
+        let owed = self.sync_owed > self.writer.durable(stream());
+        if dirty && (due || owed) {
             self.last_sync = (self.clock)();
             if let Err(error) = self.writer.sync() {
                 return self.failed(error, stop);
@@ -177,10 +183,9 @@ impl<D: Disk> LogDriver<D> {
         }
     }
 
-    /// Writes every run whose turn it is. Returns the batches that are used up.
-    fn write(&mut self) -> Result<Vec<LogBatch>, WriteError> {
-        let mut used = Vec::new();
-        let mut bytes = 0;
+    /// Writes every run whose turn it is. Puts the batches that are used up into `used`, also of
+    /// what the writer took before it failed.
+    fn write(&mut self, used: &mut Vec<LogBatch>) -> Result<(), WriteError> {
         while let Some((run, payload)) = self.merge.peek() {
             let header = RunHeader {
                 shard: SHARD,
@@ -191,12 +196,10 @@ impl<D: Disk> LogDriver<D> {
                 count: run.count,
             };
             self.writer.append_runs(&[LogRun { header, payload }])?;
-            bytes += payload.len() as u64;
+            self.queue.add_bytes_logged(payload.len() as u64);
             used.extend(self.merge.done());
         }
-        self.queue.add_bytes_logged(bytes);
-        self.writer.write()?;
-        Ok(used)
+        self.writer.write()
     }
 
     fn tell(&mut self) {
@@ -210,9 +213,16 @@ impl<D: Disk> LogDriver<D> {
 
     /// Makes the next segment ready while there is time.
     fn prepare(&mut self) -> Result<(), LogLost> {
+        if self.prepare_after.is_some_and(|after| (self.clock)() < after) {
+            return Ok(());
+        }
+        self.prepare_after = None;
         match self.writer.prepare() {
             Ok(prepared) => self.spare_ready = prepared == Prepared::Ready,
-            Err(WriteError::NoSpace { .. }) => self.spare_ready = true,
+            Err(WriteError::NoSpace { .. }) => {
+                self.spare_ready = true;
+                self.prepare_after = Some((self.clock)() + RETRY_AFTER);
+            }
             Err(error) => {
                 self.failed(error, false)?;
             }
@@ -238,9 +248,15 @@ impl<D: Disk> LogDriver<D> {
         }
     }
 
-    /// A full or failing disk: refuse writes, keep what there is, try again. A lost sync: stop.
+    /// A full or failing disk: refuse writes, keep what there is, try again. A lost sync, or a record
+    /// that no frame takes, now or later: stop.
     fn failed(&mut self, error: WriteError, stop: bool) -> Result<Turn, LogLost> {
-        let hopeless = matches!(error, WriteError::SyncFailed { .. } | WriteError::Stopped) || stop;
+        let hopeless = match error {
+            WriteError::SyncFailed { .. } | WriteError::Stopped | WriteError::TooLarge { .. } => {
+                true
+            }
+            WriteError::NoSpace { .. } | WriteError::Io { .. } => stop,
+        };
         if hopeless {
             return Err(self.lost(error));
         }
@@ -266,3 +282,6 @@ fn count(batches: &[LogBatch]) -> usize {
 pub fn stream() -> Stream {
     Stream::leader(SHARD)
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests;

@@ -70,6 +70,13 @@ impl Merge {
         batch
     }
 
+    /// The last record that was added, now or before.
+    #[must_use]
+    pub(super) fn last(&self) -> Lsn {
+        let run = self.waiting.last_key_value().map(|(_, (_, run))| run);
+        run.map_or(Lsn(self.next.0 - 1), |run| Lsn(run.base.lsn.0 + u64::from(run.count) - 1))
+    }
+
     /// Whether everything that was added is in the log.
     #[must_use]
     pub(super) fn is_empty(&self) -> bool {

@@ -4,7 +4,8 @@
 //! `fsync always` they wake the log thread; otherwise it looks by itself every millisecond while
 //! there is traffic, because a wake costs more than a write.
 //!
-//! Invariant: `bytes` is what is queued; a worker runs no writes while it is above `bytes_max`.
+//! Invariant: `bytes` is what was pushed and not given back, so what waits in the merge as well; a
+//! worker runs no writes while it is above [`BYTES_MAX`].
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -280,20 +281,41 @@ impl LogQueue {
     fn take_batches(&self, state: &mut State) -> Vec<LogBatch> {
         let batches = std::mem::take(&mut state.batches);
         state.records = 0;
-        let bytes: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         batches
     }
 
-    /// For the log thread: gives batches back to be filled again.
-    pub fn give_back(&self, batches: impl Iterator<Item = LogBatch>) {
+    /// For the log thread: gives written batches back to be filled again. Whether writes had to wait
+    /// for that and no longer have to.
+    pub fn give_back(&self, batches: impl Iterator<Item = LogBatch>) -> bool {
         let mut state = self.lock();
+        let mut written = 0;
         for mut batch in batches {
+            written += batch.bytes.len();
             if state.spares.len() < SPARES_MAX && batch.bytes.capacity() <= SPARE_CAPACITY_MAX {
                 batch.bytes.clear();
                 batch.runs.clear();
                 state.spares.push(batch);
             }
         }
+        let before = self.bytes.fetch_sub(written, Ordering::Relaxed);
+        before > BYTES_MAX && before - written <= BYTES_MAX
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_wait_until_what_was_pushed_is_written() {
+        let queue = LogQueue::new(Fsync::No, Lsn::ZERO);
+        for bytes in [BYTES_MAX, 1] {
+            assert!(!queue.is_behind());
+            queue.push(LogBatch { runs: Vec::new(), bytes: vec![0; bytes] });
+        }
+        let mut batches = queue.take(None).batches;
+        assert!(queue.is_behind(), "it waits for its turn in the merge");
+        assert!(queue.give_back(batches.drain(..1)) && !queue.is_behind());
+        assert!(!queue.give_back(batches.drain(..)) && queue.bytes() == 0);
     }
 }
