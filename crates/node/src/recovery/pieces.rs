@@ -61,6 +61,8 @@ impl<F: DiskFile> Loader<'_, F> {
     /// Loads pieces until none is left, or another thread has failed.
     fn run(&self, tally: usize) -> Result<u64, SnapshotError> {
         let mut writer = Writer::new(tally, 1);
+        // Entries are as if used last when the snapshot ended, not long ago.
+        writer.now_ms = self.snapshot.footer().end.hlc.millis();
         let (mut buffer, mut keys) = (Vec::new(), 0);
         while !self.failed.load(Relaxed) {
             let first = self.next.fetch_add(TAKEN, Relaxed);
