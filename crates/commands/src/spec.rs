@@ -107,6 +107,10 @@ impl Flags {
     pub const BLOCKING: Flags = Flags(1 << 14);
     /// Its keys can't be told from its arguments alone.
     pub const MOVABLE_KEYS: Flags = Flags(1 << 15);
+    /// Allowed while a script runs for too long.
+    pub const ALLOW_BUSY: Flags = Flags(1 << 16);
+    /// Not allowed while a follower loads its leader's data and still serves its own.
+    pub const NO_ASYNC_LOADING: Flags = Flags(1 << 17);
     /// Ours, not shown: it walks over keys that it does not name, a stripe at a time.
     pub const WALKS: Flags = Flags(1 << 24);
     /// Ours, not shown: it needs the exclusive gate.
@@ -115,6 +119,10 @@ impl Flags {
     pub const DANGEROUS: Flags = Flags(1 << 26);
     /// Ours: executed at once within MULTI instead of being queued (EXEC, DISCARD, WATCH, ...).
     pub const NOT_QUEUED: Flags = Flags(1 << 27);
+    /// Ours: shown in the ACL categories `admin` and `dangerous`, though it only tells.
+    pub const REVEALS: Flags = Flags(1 << 28);
+    /// Ours: shown in the ACL category `connection`, whatever its chapter.
+    pub const CONNECTION: Flags = Flags(1 << 29);
 
     /// Whether all of `other` are set.
     #[inline]
@@ -138,7 +146,7 @@ impl Flags {
 
     /// The names that COMMAND INFO shows, in its order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [(Flags, &str); 16] = [
+        const NAMES: [(Flags, &str); 18] = [
             (Flags::WRITE, "write"),
             (Flags::READONLY, "readonly"),
             (Flags::DENYOOM, "denyoom"),
@@ -153,8 +161,10 @@ impl Flags {
             (Flags::FAST, "fast"),
             (Flags::NO_AUTH, "no_auth"),
             (Flags::MAY_REPLICATE, "may_replicate"),
+            (Flags::NO_ASYNC_LOADING, "no_async_loading"),
             (Flags::NO_MULTI, "no_multi"),
             (Flags::MOVABLE_KEYS, "movablekeys"),
+            (Flags::ALLOW_BUSY, "allow_busy"),
         ];
         NAMES.into_iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, name)| name)
     }
@@ -226,6 +236,8 @@ pub enum Access {
     ReadDelete,
     /// Deletes: `RM DELETE`.
     Delete,
+    /// It is no key but a channel, which has a slot like one: `not_key`.
+    Channel,
 }
 
 impl Access {
@@ -243,6 +255,7 @@ impl Access {
             Access::Variable => &["RW", "access", "update", "variable_flags"],
             Access::ReadDelete => &["RW", "access", "delete"],
             Access::Delete => &["RM", "delete"],
+            Access::Channel => &["not_key"],
         }
     }
 }

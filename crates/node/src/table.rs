@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use trefoil_commands::{Command, DataHandler, Flags, KeySpec, Spec};
+use trefoil_commands::{Access, Command, DataHandler, Flags, KeySpec, Spec};
 use trefoil_wire::Args;
 
 use crate::families;
@@ -60,9 +60,10 @@ impl Entry {
         if args.len() == 1 { Some(self) } else { self.subcommand(args.get(1)) }
     }
 
-    /// The indexes of the keys in a call with `len` arguments.
+    /// The indexes of the keys in a call with `len` arguments. Channels are none.
     pub fn key_indexes(&self, len: usize) -> impl Iterator<Item = usize> + use<> {
-        self.spec.keys.iter().flat_map(move |keys| keys.indexes(len))
+        let keys = self.spec.keys.iter().filter(|keys| keys.access != Access::Channel);
+        keys.flat_map(move |keys| keys.indexes(len))
     }
 }
 

@@ -72,7 +72,7 @@ const SELECT: Command<NodeHandler> = Command::new(
     Spec {
         name: "select",
         arity: 2,
-        flags: Flags::LOADING.with(Flags::STALE).with(Flags::FAST),
+        flags: Flags::LOADING.with(Flags::STALE).with(Flags::FAST).with(Flags::ALLOW_BUSY),
         group: Group::Connection,
         summary: "Changes the selected database.",
         args: &[Arg::required("index", ArgKind::Integer)],
@@ -102,6 +102,7 @@ const ALWAYS: Flags = Flags::NOSCRIPT
     .with(Flags::STALE)
     .with(Flags::FAST)
     .with(Flags::NO_AUTH)
+    .with(Flags::ALLOW_BUSY)
     .with(Flags::NOT_QUEUED);
 
 const RESET: Command<NodeHandler> = Command::new(

@@ -12,8 +12,12 @@ use crate::session::Restrictions;
 /// The family's commands.
 pub(super) const COMMANDS: &[Command<NodeHandler>] = &[AUTH, HELLO];
 
-const FLAGS: Flags =
-    Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST).with(Flags::NO_AUTH);
+const FLAGS: Flags = Flags::NOSCRIPT
+    .with(Flags::LOADING)
+    .with(Flags::STALE)
+    .with(Flags::FAST)
+    .with(Flags::NO_AUTH)
+    .with(Flags::ALLOW_BUSY);
 
 const AUTH: Command<NodeHandler> = Command::new(
     Spec {

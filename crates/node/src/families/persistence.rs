@@ -14,11 +14,14 @@ pub(super) const COMMANDS: &[Command<NodeHandler>] =
 
 const IN_PROGRESS: CommandError = CommandError::Other("ERR Background save already in progress");
 
+/// Of what takes a snapshot.
+const SNAPSHOTS: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::NO_ASYNC_LOADING);
+
 const SAVE: Command<NodeHandler> = Command::new(
     Spec {
         name: "save",
         arity: 1,
-        flags: Flags::ADMIN.with(Flags::NOSCRIPT),
+        flags: SNAPSHOTS.with(Flags::NO_MULTI),
         group: Group::Server,
         summary: "Takes a snapshot and answers when it is durable.",
         ..Spec::BASE
@@ -30,7 +33,7 @@ const BGSAVE: Command<NodeHandler> = Command::new(
     Spec {
         name: "bgsave",
         arity: -1,
-        flags: Flags::ADMIN.with(Flags::NOSCRIPT),
+        flags: SNAPSHOTS,
         group: Group::Server,
         summary: "Begins a snapshot, or schedules one after the one in progress.",
         args: &[Arg::optional("schedule", "SCHEDULE", ArgKind::PureToken)],
@@ -43,7 +46,7 @@ const LASTSAVE: Command<NodeHandler> = Command::new(
     Spec {
         name: "lastsave",
         arity: 1,
-        flags: Flags::FAST,
+        flags: Flags::LOADING.with(Flags::STALE).with(Flags::FAST).with(Flags::REVEALS),
         group: Group::Server,
         summary: "Answers when the last snapshot succeeded, or the node started: Unix seconds.",
         tips: &["nondeterministic_output"],
@@ -56,7 +59,7 @@ const BGREWRITEAOF: Command<NodeHandler> = Command::new(
     Spec {
         name: "bgrewriteaof",
         arity: 1,
-        flags: Flags::ADMIN.with(Flags::NOSCRIPT),
+        flags: SNAPSHOTS,
         group: Group::Server,
         summary: "Lets the log shrink: begins a snapshot, after which the log before it goes.",
         ..Spec::BASE
@@ -68,7 +71,12 @@ const SHUTDOWN: Command<NodeHandler> = Command::new(
     Spec {
         name: "shutdown",
         arity: -1,
-        flags: Flags::ADMIN.with(Flags::NOSCRIPT),
+        flags: Flags::ADMIN
+            .with(Flags::NOSCRIPT)
+            .with(Flags::LOADING)
+            .with(Flags::STALE)
+            .with(Flags::NO_MULTI)
+            .with(Flags::ALLOW_BUSY),
         group: Group::Server,
         summary: "Stops the server cleanly. What was acknowledged is in the log, with or without SAVE.",
         args: &[

@@ -1,6 +1,6 @@
 //! SUBSCRIBE and its like, PUBLISH, PUBSUB.
 
-use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Group, Spec};
+use trefoil_commands::{Access, Arg, ArgKind, Command, CommandError, Flags, Group, KeySpec, Spec};
 
 use crate::handler::{Flow, NodeCall, NodeHandler};
 use crate::pubsub::hub::Kind;
@@ -27,6 +27,9 @@ const BASE: Spec = Spec {
     since: "2.0.0",
     ..Spec::BASE
 };
+
+/// Shard channels belong to slots, as keys do: clients of a cluster look for them here.
+const CHANNELS_TO_END: &[KeySpec] = &[KeySpec::to_end(1, 1, Access::Channel)];
 
 const SUBSCRIBE: Command<NodeHandler> = Command::new(
     Spec {
@@ -59,6 +62,7 @@ const SSUBSCRIBE: Command<NodeHandler> = Command::new(
         since: "7.0.0",
         summary: "Listens for messages to these shard channels.",
         complexity: "O(N) in the number of shard channels",
+        keys: CHANNELS_TO_END,
         args: &[Arg::several("shardchannel", ArgKind::String)],
         ..BASE
     },
@@ -108,6 +112,7 @@ const SUNSUBSCRIBE: Command<NodeHandler> = Command::new(
         since: "7.0.0",
         summary: "Stops listening to these shard channels, or to all.",
         complexity: "O(N) in the number of shard channels",
+        keys: CHANNELS_TO_END,
         args: &[Arg { optional: true, ..Arg::several("shardchannel", ArgKind::String) }],
         ..BASE
     },
@@ -167,6 +172,7 @@ const PUBLISH: Command<NodeHandler> = Command::new(
 const SPUBLISH: Command<NodeHandler> = Command::new(
     Spec {
         name: "spublish",
+        keys: &[KeySpec::one(1, Access::Channel)],
         since: "7.0.0",
         summary: "Sends a message to all who listen to a shard channel.",
         complexity: "O(N) in the shard channel's subscribers",

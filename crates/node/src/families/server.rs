@@ -38,7 +38,11 @@ const ROLE: Command<NodeHandler> = Command::new(
     Spec {
         name: "role",
         arity: 1,
-        flags: Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST),
+        flags: Flags::NOSCRIPT
+            .with(Flags::LOADING)
+            .with(Flags::STALE)
+            .with(Flags::FAST)
+            .with(Flags::REVEALS),
         group: Group::Server,
         since: "2.8.12",
         summary: "Tells the role in replication: a leader without followers.",

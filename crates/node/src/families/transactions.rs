@@ -10,11 +10,14 @@ pub(super) const COMMANDS: &[Command<NodeHandler>] = &[DISCARD, EXEC, MULTI, UNW
 
 const FLAGS: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST);
 
+/// Of those that may end what a script that runs for too long keeps from ending.
+const ALWAYS: Flags = FLAGS.with(Flags::ALLOW_BUSY);
+
 const MULTI: Command<NodeHandler> = Command::new(
     Spec {
         name: "multi",
         arity: 1,
-        flags: FLAGS.with(Flags::NOT_QUEUED),
+        flags: ALWAYS.with(Flags::NO_MULTI).with(Flags::NOT_QUEUED),
         group: Group::Transactions,
         since: "1.2.0",
         summary: "Starts a transaction: commands are queued until EXEC.",
@@ -59,7 +62,7 @@ const DISCARD: Command<NodeHandler> = Command::new(
     Spec {
         name: "discard",
         arity: 1,
-        flags: FLAGS.with(Flags::NOT_QUEUED),
+        flags: ALWAYS.with(Flags::NOT_QUEUED),
         group: Group::Transactions,
         since: "2.0.0",
         summary: "Drops the queued commands of a transaction.",
@@ -82,7 +85,7 @@ const WATCH: Command<NodeHandler> = Command::new(
     Spec {
         name: "watch",
         arity: -2,
-        flags: FLAGS.with(Flags::NOT_QUEUED),
+        flags: ALWAYS.with(Flags::NO_MULTI).with(Flags::NOT_QUEUED),
         keys: &[KeySpec::to_end(1, 1, Access::Inspect)],
         group: Group::Transactions,
         since: "2.2.0",
@@ -118,7 +121,7 @@ const UNWATCH: Command<NodeHandler> = Command::new(
     Spec {
         name: "unwatch",
         arity: 1,
-        flags: FLAGS,
+        flags: ALWAYS,
         group: Group::Transactions,
         since: "2.2.0",
         summary: "Forgets the watched keys.",

@@ -2,7 +2,7 @@
 
 use trefoil_commands::{Arg, ArgKind, Command, CommandError, Spec};
 
-use super::SUBCOMMAND;
+use super::AT_ANY_TIME;
 use crate::handler::{Flow, NodeCall, NodeHandler};
 use crate::session::Session;
 
@@ -13,7 +13,7 @@ pub(super) const ID: Command<NodeHandler> = Command::new(
         name: "id",
         since: "5.0.0",
         summary: "Tells the number of the connection.",
-        ..SUBCOMMAND
+        ..AT_ANY_TIME
     },
     |call| {
         let id = call.session.address.id as i64;
@@ -27,7 +27,7 @@ pub(super) const GETNAME: Command<NodeHandler> = Command::new(
         name: "getname",
         since: "2.6.9",
         summary: "Tells the name of the connection.",
-        ..SUBCOMMAND
+        ..AT_ANY_TIME
     },
     getname,
 );
@@ -50,7 +50,7 @@ pub(super) const SETNAME: Command<NodeHandler> = Command::new(
         summary: "Names the connection.",
         args: &[Arg::required("connection-name", ArgKind::String)],
         tips: TIPS,
-        ..SUBCOMMAND
+        ..AT_ANY_TIME
     },
     setname,
 );
@@ -92,7 +92,7 @@ pub(super) const SETINFO: Command<NodeHandler> = Command::new(
             ]),
         )],
         tips: TIPS,
-        ..SUBCOMMAND
+        ..AT_ANY_TIME
     },
     setinfo,
 );

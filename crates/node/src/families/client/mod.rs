@@ -59,6 +59,9 @@ const SUBCOMMAND: Spec = Spec {
     ..Spec::BASE
 };
 
+/// What those have in common that are allowed even while a script runs for too long.
+const AT_ANY_TIME: Spec = Spec { flags: SUBCOMMAND.flags.with(Flags::ALLOW_BUSY), ..SUBCOMMAND };
+
 /// The flags of those that reach beyond their own connection.
 const ADMIN: Flags = SUBCOMMAND.flags.with(Flags::ADMIN);
 

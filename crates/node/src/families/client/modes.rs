@@ -2,7 +2,7 @@
 
 use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Spec};
 
-use super::{ADMIN, SUBCOMMAND, either};
+use super::{ADMIN, AT_ANY_TIME, SUBCOMMAND, either};
 use crate::clients::Mark;
 use crate::handler::{Flow, NodeCall, NodeHandler};
 use crate::session::{Restrictions, Silence};
@@ -14,7 +14,7 @@ pub(super) const REPLY: Command<NodeHandler> = Command::new(
     Spec {
         name: "reply",
         arity: 3,
-        flags: SUBCOMMAND.flags.with(Flags::NO_MULTI),
+        flags: AT_ANY_TIME.flags.with(Flags::NO_MULTI),
         since: "3.2.0",
         summary: "Drops the replies to the connection, or the next one.",
         args: &[Arg::required(
@@ -56,7 +56,7 @@ pub(super) const NO_EVICT: Command<NodeHandler> = Command::new(
     Spec {
         name: "no-evict",
         arity: 3,
-        flags: ADMIN,
+        flags: ADMIN.with(Flags::ALLOW_BUSY),
         since: "7.0.0",
         summary: "Remembers that the connection is not to be evicted; none is.",
         args: ON_OR_OFF,
@@ -76,7 +76,7 @@ pub(super) const NO_TOUCH: Command<NodeHandler> = Command::new(
         since: "7.2.0",
         summary: "Decides whether what the connection reads counts as used.",
         args: ON_OR_OFF,
-        ..SUBCOMMAND
+        ..AT_ANY_TIME
     },
     no_touch,
 );

@@ -2,7 +2,7 @@
 
 use trefoil_commands::{Arg, ArgKind, Command, CommandError, Spec};
 
-use super::{SUBCOMMAND, either};
+use super::{AT_ANY_TIME, SUBCOMMAND, either};
 use crate::handler::{Flow, NodeCall, NodeHandler};
 
 /// What GETREDIR says while tracking is off.
@@ -43,7 +43,7 @@ pub(super) const CACHING: Command<NodeHandler> = Command::new(
             "mode",
             ArgKind::OneOf(&[Arg::word("yes", "YES"), Arg::word("no", "NO")]),
         )],
-        ..SUBCOMMAND
+        ..AT_ANY_TIME
     },
     |_| {
         Err(CommandError::Other(
@@ -58,7 +58,7 @@ pub(super) const GETREDIR: Command<NodeHandler> = Command::new(
         name: "getredir",
         since: "6.0.0",
         summary: "Tells the connection that gets the invalidations: none.",
-        ..SUBCOMMAND
+        ..AT_ANY_TIME
     },
     |call| {
         call.reply().integer(NO_TRACKING);

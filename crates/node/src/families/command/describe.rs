@@ -16,7 +16,7 @@ pub(super) fn describe(reply: &mut Reply<'_>, entry: &Entry) {
     for number in [first, last, step] {
         reply.integer(number);
     }
-    let categories: Vec<String> = categories(spec).map(|name| format!("@{name}")).collect();
+    let categories: Vec<String> = categories(entry).map(|name| format!("@{name}")).collect();
     statuses(reply, categories.iter().map(String::as_str));
     reply.set(spec.tips.len());
     for tip in spec.tips {
@@ -81,31 +81,35 @@ fn describe_keys(reply: &mut Reply<'_>, keys: &KeySpec) {
 }
 
 /// The categories of access control, in Redis's order.
-pub(super) fn categories(spec: &Spec) -> impl Iterator<Item = &'static str> + use<> {
-    let (flags, group, has_keys) = (spec.flags, spec.group, !spec.keys.is_empty());
-    let reads_all = group == Group::Generic && flags.has(Flags::READONLY);
+pub(super) fn categories(entry: &Entry) -> impl Iterator<Item = &'static str> + use<> {
+    let (spec, flags) = (&entry.spec, entry.spec.flags);
+    // A container that can't be called by itself is in no chapter.
+    let is_container = spec.arity < -1 && !entry.subcommands.is_empty();
+    let is_of = |group: Group| spec.group == group && !is_container;
+    let is_generic = is_of(Group::Generic) && !is_about_connections(spec);
     [
-        ("keyspace", group == Group::Generic && (has_keys || reads_all) || is_about_all(spec)),
+        ("keyspace", is_generic || is_about_all(spec)),
         ("read", flags.has(Flags::READONLY)),
         ("write", flags.has(Flags::WRITE)),
-        ("string", group == Group::String),
-        ("bitmap", group == Group::Bitmap),
-        ("pubsub", group == Group::Pubsub || flags.has(Flags::PUBSUB)),
-        ("admin", flags.has(Flags::ADMIN)),
+        ("string", is_of(Group::String)),
+        ("bitmap", is_of(Group::Bitmap)),
+        ("pubsub", is_of(Group::Pubsub) || flags.has(Flags::PUBSUB)),
+        ("admin", flags.has_any(Flags::ADMIN | Flags::REVEALS)),
         ("fast", flags.has(Flags::FAST)),
         ("slow", !flags.has(Flags::FAST)),
         ("blocking", flags.has(Flags::BLOCKING)),
-        ("dangerous", flags.has_any(Flags::ADMIN | Flags::DANGEROUS)),
-        ("connection", group == Group::Connection || is_about_connections(spec)),
-        ("transaction", group == Group::Transactions),
+        ("dangerous", flags.has_any(Flags::ADMIN | Flags::REVEALS | Flags::DANGEROUS)),
+        ("connection", is_of(Group::Connection) || is_about_connections(spec)),
+        ("transaction", is_of(Group::Transactions)),
     ]
     .into_iter()
     .filter_map(|(name, is_in)| is_in.then_some(name))
 }
 
-/// WAIT and WAITAOF.
+/// COMMAND, WAIT and WAITAOF.
 fn is_about_connections(spec: &Spec) -> bool {
-    spec.group == Group::Generic && spec.flags.has(Flags::BLOCKING) && spec.keys.is_empty()
+    let waits = spec.group == Group::Generic && spec.flags.has(Flags::BLOCKING);
+    spec.flags.has(Flags::CONNECTION) || waits && spec.keys.is_empty()
 }
 
 /// Commands of the server's chapter that are about the data: FLUSHALL, SWAPDB, DBSIZE.

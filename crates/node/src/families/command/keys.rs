@@ -1,6 +1,6 @@
 //! COMMAND GETKEYS and GETKEYSANDFLAGS.
 
-use trefoil_commands::{Access, CommandError};
+use trefoil_commands::{Access, CommandError, KeySpec};
 
 use crate::handler::{Flow, NodeCall};
 use crate::table::TABLE;
@@ -37,13 +37,14 @@ fn find_keys(call: &NodeCall<'_>) -> Result<Vec<(usize, Access)>, CommandError> 
     const SKIPPED: usize = 2;
     let inner = call.args.skip(SKIPPED);
     let entry = TABLE.resolve(inner).ok_or(CommandError::Other("ERR Invalid command specified"))?;
-    if entry.spec.keys.is_empty() {
+    let is_key = |keys: &&KeySpec| keys.access != Access::Channel;
+    if !entry.spec.keys.iter().any(|keys| is_key(&keys)) {
         return Err(CommandError::Other("ERR The command has no key arguments"));
     }
     if !entry.spec.takes(inner.len()) {
         return Err(CommandError::Other("ERR Invalid number of arguments specified for command"));
     }
-    let keys = entry.spec.keys.iter();
+    let keys = entry.spec.keys.iter().filter(is_key);
     let found: Vec<(usize, Access)> = keys
         .flat_map(|keys| keys.indexes(inner.len()).map(|at| (at + SKIPPED, keys.access)))
         .collect();

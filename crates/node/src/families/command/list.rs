@@ -40,8 +40,9 @@ fn collect<'t>(entries: &'t [Entry], filter: &Filter<'_>, names: &mut Vec<&'t st
         let is_listed = match filter {
             Filter::All => true,
             Filter::Module => false,
-            Filter::Category(wanted) => categories(&entry.spec)
-                .any(|category| wanted.eq_ignore_ascii_case(category.as_bytes())),
+            Filter::Category(wanted) => {
+                categories(entry).any(|category| wanted.eq_ignore_ascii_case(category.as_bytes()))
+            }
             Filter::Pattern(pattern) => {
                 glob_match(&pattern.to_ascii_lowercase(), entry.full_name.as_bytes())
             }

@@ -7,7 +7,7 @@ mod list;
 
 use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Group, Spec};
 
-use super::help::{help, reply_help};
+use super::help::reply_help;
 use crate::handler::{Flow, NodeCall, NodeHandler};
 use crate::table::{Entry, TABLE};
 
@@ -27,7 +27,7 @@ pub(super) const COMMANDS: &[Command<NodeHandler>] = &[Command {
 }];
 
 const ABOUT: Spec = Spec {
-    flags: Flags::LOADING.with(Flags::STALE),
+    flags: Flags::LOADING.with(Flags::STALE).with(Flags::CONNECTION),
     group: Group::Server,
     since: "2.8.13",
     ..Spec::BASE
@@ -169,7 +169,12 @@ const LIST: Command<NodeHandler> = Command::new(
     list::list,
 );
 
-const HELP: Command<NodeHandler> = help(|call| {
+const HELP: Command<NodeHandler> = Command::new(
+    Spec { name: "help", arity: 2, since: "5.0.0", summary: "Explains the subcommands.", ..ABOUT },
+    help,
+);
+
+fn help(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     reply_help(
         call,
         &[
@@ -192,7 +197,7 @@ const HELP: Command<NodeHandler> = help(|call| {
             "    These lines.",
         ],
     )
-});
+}
 
 #[cfg(test)]
 mod tests;
