@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// How often each server is measured
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: u32,
+    /// Seconds of each closed loop; open loops take three times as long
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
     /// Only these sections; the document is then left alone
     #[arg(long, value_enum, value_name = "SECTION", value_delimiter = ',')]
     only: Vec<Section>,
@@ -50,7 +53,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let sections = chosen(&options.only, &Section::ALL);
     require_machine()?;
     build(&servers)?;
-    let scale = if options.quick { Scale::QUICK } else { Scale::FULL };
+    let full = Scale { seconds: options.seconds, ..Scale::FULL };
+    let scale = if options.quick { Scale::QUICK } else { full };
     let plan = sections::Plan { servers, scale, scratch: scratch()? };
 
     let mut figures = Figures::default();
