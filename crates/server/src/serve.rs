@@ -26,6 +26,9 @@ use crate::pid_file::PidFile;
 use crate::snapshots::Snapshots;
 use crate::startup;
 
+/// With so much in the log's queue writes may be waiting for it, bytes.
+const CROWDED_BYTES: usize = 16 << 20;
+
 /// Runs a node until it is told to stop.
 pub(crate) fn serve(options: &ServerOptions) -> Result<()> {
     let Some(settings) = crate::configuration::settings(options)? else { return Ok(()) };
@@ -86,7 +89,8 @@ fn run(
         workers: threads,
     };
     let snapshot_thread = spawn("snapshots".into(), move || snapshots.run(report.snapshot_lsn))?;
-    let log_thread = spawn("log".into(), move || drive(driver))?;
+    let (queue, workers_to_wake) = (Arc::clone(&log), Arc::clone(&mailboxes));
+    let log_thread = spawn("log".into(), move || drive(driver, &queue, &workers_to_wake))?;
     let mut workers = Vec::new();
     for (index, poll) in polls.into_iter().enumerate() {
         let worker = Worker::new(Arc::clone(&node), index, rand::random());
@@ -208,9 +212,12 @@ fn join<T>(thread: JoinHandle<T>) -> Result<T> {
 }
 
 /// The log thread. A log that can't be written any more ends the process.
-fn drive(mut driver: LogDriver<FsDisk>) {
+fn drive(mut driver: LogDriver<FsDisk>, queue: &LogQueue, mailboxes: &Mailboxes) {
     loop {
+        let crowded = queue.bytes() > CROWDED_BYTES;
         match driver.turn() {
+            // Writes may have waited until less is queued.
+            Ok(Turn::Continue) if crowded => mailboxes.on_durable(),
             Ok(Turn::Continue) => {}
             Ok(Turn::Stopped) => return,
             Err(error) => {

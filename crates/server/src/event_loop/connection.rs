@@ -41,6 +41,8 @@ pub(super) struct Connection {
     pub(super) in_flush_list: bool,
     /// In the list of connections to be read from.
     pub(super) in_ready_list: bool,
+    /// In the list of connections whose replies wait for the log.
+    pub(super) in_waiting_list: bool,
     /// A command has to be run again; nothing is read until it was.
     pub(super) parked: bool,
     /// Nothing is read or run until the peer has read more of its replies.
@@ -87,6 +89,7 @@ impl Connection {
             active_s: now_s,
             in_flush_list: false,
             in_ready_list: false,
+            in_waiting_list: false,
             parked: false,
             congested: false,
             write_blocked: false,

@@ -1,6 +1,6 @@
 //! How other threads reach a worker's loop.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::Waker;
@@ -56,7 +56,9 @@ impl Mailbox {
     }
 
     pub(super) fn expect_durable(&self) {
-        self.expects_durable.store(true, Ordering::SeqCst);
+        self.expects_durable.store(true, Ordering::Relaxed);
+        // Before it is looked at the log once more: one of the two sees the other.
+        fence(Ordering::SeqCst);
     }
 }
 
@@ -80,10 +82,11 @@ impl Mailboxes {
         }
     }
 
-    /// More of the log is durable: wakes the loops that wait for it.
+    /// More of the log is durable, or less of it queued: wakes the loops that wait for that.
     pub(crate) fn on_durable(&self) {
+        fence(Ordering::SeqCst);
         for mailbox in &self.0 {
-            if mailbox.expects_durable.swap(false, Ordering::SeqCst) {
+            if mailbox.expects_durable.swap(false, Ordering::Relaxed) {
                 mailbox.wake();
             }
         }

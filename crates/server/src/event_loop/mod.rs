@@ -17,7 +17,7 @@ mod turn;
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
@@ -41,6 +41,8 @@ const MAILBOX: Token = Token(usize::MAX);
 const EVENTS_MAX: usize = 1_024;
 /// How often timers are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// How long a loop that is told to stop waits for the log on behalf of its last replies.
+const LAST_REPLIES_MAX: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(crate) struct EventLoop {
@@ -109,6 +111,21 @@ impl EventLoop {
                 self.on_event(event);
             }
             self.run_turn();
+        }
+        self.send_last_replies(&mut events)
+    }
+
+    /// What was done before the stop is answered, once the log has it.
+    fn send_last_replies(&mut self, events: &mut Events) -> io::Result<()> {
+        let begun = Instant::now();
+        let waits = |(_, it): (usize, &Connection)| it.is_waiting() && !it.is_write_blocked();
+        while self.connections.iter().any(waits) && begun.elapsed() < LAST_REPLIES_MAX {
+            match self.poll.poll(events, Some(TICK)) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => other?,
+            }
+            self.on_durable();
+            self.flush();
         }
         Ok(())
     }
@@ -181,6 +198,10 @@ impl EventLoop {
         for key in std::mem::take(&mut self.parked) {
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.parked = false;
+                if connection.congested {
+                    // What it sent is run when its peer has read, see `on_pending`.
+                    continue;
+                }
                 if connection.peer_ended && connection.session.waiting.is_some() {
                     self.abort(key);
                     continue;
@@ -328,10 +349,11 @@ impl EventLoop {
                 continue;
             }
             if gated {
-                if !connection.is_waiting() {
+                connection.wait_for(position, delivery.depends_on);
+                if !connection.in_waiting_list {
+                    connection.in_waiting_list = true;
                     self.waiting.push(key);
                 }
-                connection.wait_for(position, delivery.depends_on);
             }
             if !connection.in_flush_list {
                 connection.in_flush_list = true;
@@ -350,7 +372,8 @@ impl EventLoop {
                 connection.in_flush_list = true;
                 flush.push(key);
             }
-            connection.is_waiting()
+            connection.in_waiting_list = connection.is_waiting();
+            connection.in_waiting_list
         });
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crossbeam_epoch as epoch;
 use rustix::buffer::spare_capacity;
 use slab::Slab;
+use trefoil_clock::Lsn;
 use trefoil_node::handler::Flow;
 use trefoil_node::session::Restrictions;
 use trefoil_node::settings::Settings;
@@ -24,6 +25,8 @@ const READ_BYTES: usize = 32 << 10;
 const PREFETCH: usize = 32;
 /// A frame that is not complete gets room for all of it once this part of it has come.
 const TRUSTED_PART: usize = 8;
+/// Arguments that there stays room for: one request may have had millions.
+const SPANS_KEPT: usize = 128 << 10;
 /// Requests are small until a client has authenticated.
 const STRANGERS: Limits = Limits::unauthenticated();
 
@@ -77,6 +80,15 @@ pub(super) struct Lists<'a> {
 }
 
 impl Lists<'_> {
+    /// Replies from `position` on wait for a record.
+    fn wait(&mut self, key: usize, connection: &mut Connection, (position, lsn): (u64, Lsn)) {
+        connection.wait_for(position, lsn);
+        if !connection.in_waiting_list {
+            connection.in_waiting_list = true;
+            self.waiting.push(key);
+        }
+    }
+
     fn flush(&mut self, key: usize, connection: &mut Connection) {
         if !connection.in_flush_list {
             connection.in_flush_list = true;
@@ -240,6 +252,8 @@ impl Turn {
         mut lists: Lists<'_>,
     ) {
         let mut prepared = [Prepared::default(); PREFETCH];
+        // What is durable already makes nobody wait.
+        let durable = if worker.gated { worker.node.log.durable() } else { Lsn::ZERO };
         let mut start = 0;
         while start < self.commands.len() {
             let end = self.commands.len().min(start + PREFETCH);
@@ -271,11 +285,9 @@ impl Turn {
                         lists.parked.push(source.connection);
                     }
                 }
-                if worker.gated && connection.out.position() > position {
-                    if !connection.is_waiting() {
-                        lists.waiting.push(source.connection);
-                    }
-                    connection.wait_for(position, ran.depends_on);
+                if worker.gated && ran.depends_on > durable && connection.out.position() > position
+                {
+                    lists.wait(source.connection, connection, (position, ran.depends_on));
                 }
             }
             start = end;
@@ -336,6 +348,7 @@ impl Turn {
         }
         self.commands.clear();
         self.spans.clear();
+        self.spans.shrink_to(SPANS_KEPT);
         self.lines.clear();
         self.used = 0;
     }
