@@ -76,7 +76,8 @@ pub fn recover<D: Disk>(
 /// was completed.
 ///
 /// # Errors
-/// The same, and [`ScanError::Missing`] if the log ends below `floor`, whatever it looks like there.
+/// The same, and [`ScanError::Missing`] if the log ends below `floor`, or below what its own notes say
+/// there was, whatever it looks like there.
 /// Then nothing was changed.
 pub fn recover_up_to<D: Disk>(
     disk: &D,
@@ -102,7 +103,7 @@ pub fn recover_up_to<D: Disk>(
         Verdict::Torn(torn) => Some(torn),
         Verdict::Damaged(damage) => return Err(RecoverError::Damaged(damage)),
     };
-    for (stream, needed) in floor.iter() {
+    for (stream, needed) in floor.iter().chain(scan.tally().claimed.iter()) {
         let positions = &scan.tally().positions;
         // A log that does not mention the stream may have none of its records left to hold.
         let mentions = if positions.contains(stream) { positions } else { from };

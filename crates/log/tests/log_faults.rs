@@ -281,6 +281,38 @@ fn records_that_the_snapshot_does_not_cover_are_missed() {
 }
 
 #[test]
+fn a_log_of_notes_alone_tells_which_records_are_missed() {
+    let shard = stream().shard;
+    for clean in [true, false] {
+        let disk = FaultDisk::new();
+        let mut writer = three_synced_frames(&disk);
+        if clean {
+            writer.clean_stop().expect("stopped");
+        }
+        drop(writer);
+        let mut writer = open(&disk, recover_all(&disk).1);
+        if !clean {
+            let entry = EpochEntry { epoch: Epoch(2), first_lsn: Lsn(31) };
+            let start = Note::EpochStart { shard, entry, cause: EpochCause::DirtyRestart };
+            writer.append_note(&start).expect("appended");
+            writer.write().expect("written");
+        } else {
+            writer.clean_stop().expect("stopped");
+        }
+        drop(writer);
+        let names = segments(&disk);
+        assert_eq!(names.len(), 2);
+        disk.remove(&names[0]).expect("removed");
+        for (from, fits) in [(0, false), (29, false), (30, true)] {
+            let from = [(stream(), Lsn(from))].into_iter().collect();
+            let recovered = recover(&disk, identity(), &from, |_| Ok(()));
+            let missing = matches!(recovered, Err(RecoverError::Scan(ScanError::Missing { .. })));
+            assert!(missing != fits && recovered.is_ok() == fits, "{clean} {from:?}");
+        }
+    }
+}
+
+#[test]
 fn another_nodes_log_and_newer_formats_are_refused() {
     let disk = FaultDisk::new();
     drop(three_synced_frames(&disk));

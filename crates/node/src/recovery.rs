@@ -132,7 +132,7 @@ pub fn start<D: Disk>(disk: D, options: StartOptions) -> Result<Started<D>, Star
         let found = match error {
             // Behind the snapshot's end, not before its start.
             RecoverError::Scan(ScanError::Missing { found, needed, .. })
-                if name.is_some() && found < needed =>
+                if name.is_some() && found < needed && found < end =>
             {
                 found
             }

@@ -33,6 +33,8 @@ pub struct Tally {
     pub segments: Vec<SegmentInfo>,
     /// Whether the frame read last is a clean stop that agrees with `positions`.
     pub clean_stop: bool,
+    /// How far notes say that streams had got: a log that ends below that has lost records.
+    pub(crate) claimed: Positions,
     /// The durable mark of the frame read last.
     pub durable: FrameSeq,
     last_seq: FrameSeq,
@@ -143,11 +145,14 @@ impl Tally {
                 // other's records are left.
                 table.retain(|other| other.first_lsn < entry.first_lsn);
                 table.push(*entry);
+                self.claim(Stream::leader(*shard), Lsn(entry.first_lsn.0.saturating_sub(1)));
             }
             Note::Truncate { shard, lsn } => {
                 let stream = Stream::leader(*shard);
-                if self.positions.contains(stream) {
-                    self.positions.set(stream, self.positions.get(stream).min(*lsn));
+                for positions in [&mut self.positions, &mut self.claimed] {
+                    if positions.contains(stream) {
+                        positions.set(stream, positions.get(stream).min(*lsn));
+                    }
                 }
                 if let Some(table) = self.epochs.get_mut(shard) {
                     table.retain(|entry| entry.first_lsn <= lsn.next());
@@ -156,8 +161,15 @@ impl Tally {
             Note::CleanStop { ends } => {
                 self.clean_stop =
                     self.positions.iter().all(|(stream, lsn)| ends.get(stream) == lsn);
+                for (stream, lsn) in ends.iter() {
+                    self.claim(stream, lsn);
+                }
             }
             Note::SnapshotMark { .. } => {}
         }
+    }
+
+    fn claim(&mut self, stream: Stream, lsn: Lsn) {
+        self.claimed.set(stream, lsn.max(self.claimed.get(stream)));
     }
 }
