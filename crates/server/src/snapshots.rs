@@ -110,3 +110,43 @@ impl Snapshots {
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use trefoil_clock::{Epoch, Hlc, NodeId};
+    use trefoil_log::ClusterId;
+    use trefoil_node::exclusive::Pass;
+    use trefoil_node::log::{Fsync, LogQueue};
+    use trefoil_node::mail::Post;
+    use trefoil_node::settings::Settings;
+    use trefoil_store::{KeyHasher, Keyspace, Sequencer};
+
+    use super::*;
+
+    struct NoPost;
+
+    impl Post for NoPost {
+        fn post(&self, _: u32, _: Mail) {}
+    }
+
+    /// Fails, by never ending, if only a snapshot that has begun looks for the stop.
+    #[test]
+    fn a_stop_ends_the_wait_for_the_gate() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let sequencer = Sequencer::starting_after(Lsn::ZERO, Hlc::default());
+        let keyspace = Keyspace::new(KeyHasher::new(7), sequencer, 2);
+        let log = Arc::new(LogQueue::new(Fsync::No, Lsn::ZERO));
+        let node = Node::new(keyspace, log, Epoch(1), 1, Settings::default(), Arc::new(NoPost));
+        let node = Arc::new(node);
+        assert!(Pass::new(0).try_alone(&node.exclusive), "and it stays so");
+        node.snapshots.stop();
+        let snapshots = Snapshots {
+            node,
+            disk: FsDisk::open(dir.path()).expect("a directory"),
+            identity: Identity { node: NodeId(1), cluster: ClusterId(2) },
+            epochs: Vec::new(),
+            workers: 1,
+        };
+        assert_eq!(snapshots.try_take().expect("nothing is written"), None);
+    }
+}

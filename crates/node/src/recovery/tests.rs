@@ -14,6 +14,9 @@ use crate::node::Node;
 use crate::settings::Settings;
 use crate::snapshot::{Snapshot, Step};
 
+/// When keys are written.
+const NOW_MS: u64 = 1_700_000_000_000;
+
 struct NoPost;
 
 impl Post for NoPost {
@@ -50,6 +53,7 @@ impl Life {
     fn put(&mut self, key: &[u8], value: &[u8]) {
         let keyspace = &self.node.keyspace;
         let (mut writer, key) = (StoreWriter::new(0, 1), keyspace.key(key));
+        writer.now_ms = NOW_MS;
         let mut txn = Txn::single(keyspace, &mut writer, 0, &key);
         txn.put(&key, value.into(), Deadline::None);
         txn.commit();
@@ -144,4 +148,19 @@ fn a_snapshot_of_a_lost_branch_is_never_used_again() {
     let life = Life::begin(&short).expect("a clean stop");
     assert_eq!(life.get(b"k"), Some(b"new".to_vec()));
     assert_eq!(life.get(b"b"), Some(b"2".to_vec()));
+}
+
+#[test]
+fn entries_of_a_snapshot_are_as_if_used_when_it_ended() {
+    let disk = FaultDisk::new();
+    let mut life = Life::begin(&disk).expect("an empty disk");
+    life.put(b"k", b"v");
+    life.save();
+    life.stop();
+    let life = Life::begin(&disk).expect("a snapshot");
+    let keyspace = &life.node.keyspace;
+    let (mut writer, key) = (StoreWriter::new(0, 1), keyspace.key(b"k"));
+    let mut txn = Txn::single(keyspace, &mut writer, 0, &key);
+    let access = txn.meta(&key).expect("it was loaded").access;
+    assert_eq!(keyspace.access_mode().idle_ms(access, NOW_MS + 5_000), 5_000);
 }
