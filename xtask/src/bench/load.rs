@@ -64,7 +64,11 @@ pub(super) fn start(server: &Running, load: &Load) -> Result<Under> {
         "--warmup=1".to_owned(),
         format!("--server-pid={}", server.pid()),
     ];
-    words.extend(load.rate.map(|rate| format!("--rate={rate}")));
+    if let Some(rate) = load.rate {
+        // Sleeping until a request is due would add the kernel's wake-up of the generator to what
+        // is blamed on the server.
+        words.extend([format!("--rate={rate}"), "--spin".to_owned()]);
+    }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     spawn(server, &words)
 }
