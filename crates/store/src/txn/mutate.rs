@@ -9,6 +9,7 @@ use crate::keyspace::Keyspace;
 use crate::record::codec::TABLES;
 use crate::record::{Cause, Effect, Stamp};
 use crate::stripe::{StripeState, place_of};
+use crate::tally::Tally;
 
 use super::{Mode, Txn};
 
@@ -230,20 +231,13 @@ impl<'a> Txn<'a> {
         let keyspace = self.keyspace;
         let state = self.held(key.stripe() as u16).state_mut();
         let entry = Entry::from_pointer(found.entry);
-        let had_deadline = entry.deadline().is_some();
-        if had_deadline {
+        if entry.deadline().is_some() {
             forget_deadline(state, keyspace, key, entry);
         }
         state.index.remove(key.place(), found, place_of(keyspace.hasher()));
-        let memory = entry.memory() as i64;
+        uncount(self.tally, self.table, entry);
         // SAFETY: out of both indexes, so this is the last handle; the stripe is locked.
         unsafe { entry.free() };
-        self.tally.keys(self.table).add(-1);
-        self.tally.bytes.add(-memory - INDEX_BYTES);
-        if had_deadline {
-            self.tally.deadlines(self.table).add(-1);
-            self.tally.bytes.add(-INDEX_BYTES);
-        }
     }
 
     /// Puts a value in place of what `found` names, or adds the key.
@@ -357,15 +351,20 @@ fn forget_deadline(state: &mut StripeState, keyspace: &Keyspace, key: &Key<'_>, 
     state.deadlines.remove(key.place(), found, place_of(keyspace.hasher()));
 }
 
+/// Takes an entry that is about to be freed out of the counters.
+fn uncount(tally: &Tally, table: u8, entry: Entry) {
+    let deadlines = i64::from(entry.deadline().is_some());
+    tally.keys(table).add(-1);
+    tally.deadlines(table).add(-deadlines);
+    tally.bytes.add(-(entry.memory() as i64) - INDEX_BYTES * (1 + deadlines));
+}
+
 /// Empties a stripe.
 fn drop_all(state: &mut StripeState, keyspace: &Keyspace, worker: usize, table: u8) {
     let tally = keyspace.tally(worker);
     state.index.for_each(|pointer| {
         let entry = Entry::from_pointer(pointer);
-        let deadlines = i64::from(entry.deadline().is_some());
-        tally.keys(table).add(-1);
-        tally.deadlines(table).add(-deadlines);
-        tally.bytes.add(-(entry.memory() as i64) - INDEX_BYTES * (1 + deadlines));
+        uncount(tally, table, entry);
         // SAFETY: both indexes are cleared below, before the lock is released.
         unsafe { entry.free() };
     });
@@ -392,8 +391,7 @@ fn drop_older(
     let tally = keyspace.tally(worker);
     for entry in older {
         let key = keyspace.key(entry.key());
-        let deadlines = i64::from(entry.deadline().is_some());
-        if deadlines == 1 {
+        if entry.deadline().is_some() {
             forget_deadline(state, keyspace, &key, entry);
         }
         let found = state
@@ -401,9 +399,7 @@ fn drop_older(
             .find(key.place(), key.tag(), |pointer| pointer == entry.pointer())
             .expect("the entry was just met in this index");
         state.index.remove(key.place(), found, place_of(keyspace.hasher()));
-        tally.keys(table).add(-1);
-        tally.deadlines(table).add(-deadlines);
-        tally.bytes.add(-(entry.memory() as i64) - INDEX_BYTES * (1 + deadlines));
+        uncount(tally, table, entry);
         // SAFETY: out of both indexes, so this is the last handle; the stripe is locked.
         unsafe { entry.free() };
     }
