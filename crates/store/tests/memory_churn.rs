@@ -70,5 +70,9 @@ fn resident_memory_stops_growing_while_four_workers_overwrite_each_others_keys()
     let mut seen = Vec::new();
     churn_together(&keyspace, &[6, 18], || seen.push(resident()));
     assert!(keyspace.len(0) > u64::from(KEYS) / 2);
-    assert!(seen[1] < seen[0] + seen[0] / 4, "bytes resident after 6 and 24 rounds: {seen:?}");
+    // The later rounds allocate and free some 700 MB. The allocator may keep pages half full in each
+    // thread's heap, which comes to as much as the data; memory that is not used again would come to
+    // many times that.
+    let (data, grown) = (keyspace.memory(), seen[1].saturating_sub(seen[0]) as u64);
+    assert!(grown < data, "{data} bytes of data, resident after 6 and 24 rounds: {seen:?}");
 }
