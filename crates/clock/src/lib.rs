@@ -8,8 +8,10 @@
 //! * A restart is a new [`Epoch`] unless the stop before it was clean (marker synced last).
 //! * Stamps that one [`HlcClock`] hands out strictly increase.
 
+mod epoch;
 mod hlc;
 mod id;
 
+pub use epoch::{EpochEntry, EpochTable, Position};
 pub use hlc::{Hlc, HlcClock};
-pub use id::{Epoch, Lsn, NodeId, Origin, ShardId};
+pub use id::{ClusterId, Epoch, Identity, Lsn, NodeId, Origin, ShardId};

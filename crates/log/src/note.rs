@@ -2,7 +2,8 @@
 //!
 //! Every note is small and owned; none changes a key.
 
-use trefoil_clock::{Epoch, Lsn, Origin, ShardId};
+pub use trefoil_clock::EpochEntry;
+use trefoil_clock::{Epoch, Lsn, NodeId, Origin, ShardId};
 
 use crate::cursor::Cursor;
 use crate::frame::FrameKind;
@@ -31,15 +32,6 @@ impl EpochCause {
             .into_iter()
             .find(|cause| *cause as u8 == byte)
     }
-}
-
-/// An entry of an epoch table: the epoch's first record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct EpochEntry {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// LSN of the first record of that epoch (which need not exist yet).
-    pub first_lsn: Lsn,
 }
 
 /// What the log says about itself.
@@ -92,6 +84,7 @@ impl Note {
             Note::EpochStart { shard, entry, cause } => {
                 out.extend_from_slice(&shard.0.to_le_bytes());
                 out.extend_from_slice(&entry.epoch.0.to_le_bytes());
+                out.extend_from_slice(&entry.leader.0.to_le_bytes());
                 out.extend_from_slice(&entry.first_lsn.0.to_le_bytes());
                 out.push(*cause as u8);
             }
@@ -122,7 +115,11 @@ impl Note {
             FrameKind::Runs => return None,
             FrameKind::EpochStart => Note::EpochStart {
                 shard: ShardId(cursor.u32()?),
-                entry: EpochEntry { epoch: Epoch(cursor.u64()?), first_lsn: Lsn(cursor.u64()?) },
+                entry: EpochEntry {
+                    epoch: Epoch(cursor.u64()?),
+                    leader: NodeId(cursor.u128()?),
+                    first_lsn: Lsn(cursor.u64()?),
+                },
                 cause: EpochCause::from_byte(cursor.u8()?)?,
             },
             FrameKind::CleanStop => Note::CleanStop { ends: decode_ends(cursor)? },

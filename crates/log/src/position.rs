@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use trefoil_clock::{ClusterId, Identity};
 use trefoil_clock::{Lsn, Origin, ShardId};
 
 /// The number of a frame in a node's log. Dense, from 1; 0 means "before the first frame".
@@ -117,23 +118,4 @@ impl FromIterator<(Stream, Lsn)> for Positions {
     fn from_iter<I: IntoIterator<Item = (Stream, Lsn)>>(iter: I) -> Positions {
         Positions { lsns: iter.into_iter().collect() }
     }
-}
-
-/// A cluster's identity: random, drawn when its first node is formatted.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ClusterId(pub u128);
-
-impl fmt::Display for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-/// Whose log or snapshot a file is. A file of another node or cluster is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Identity {
-    /// The node.
-    pub node: trefoil_clock::NodeId,
-    /// Its cluster.
-    pub cluster: ClusterId,
 }

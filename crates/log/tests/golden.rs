@@ -7,7 +7,7 @@ mod fixture;
 use std::path::PathBuf;
 
 use fixture::{files, identity, options, records_of, recover_all, segments, stream};
-use trefoil_clock::{Epoch, Hlc, Lsn, ShardId};
+use trefoil_clock::{Epoch, Hlc, Lsn, NodeId, ShardId};
 use trefoil_log::{
     Disk, DiskFile, EpochCause, EpochEntry, FaultDisk, FrameBody, LogScan, Note, PieceHead,
     RunBuilder, SnapshotEnd, SnapshotHeader, SnapshotReader, SnapshotWriter, write_all_at,
@@ -21,7 +21,7 @@ fn path(name: &str) -> PathBuf {
 }
 
 fn epoch_start() -> Note {
-    let entry = EpochEntry { epoch: Epoch(1), first_lsn: Lsn(1) };
+    let entry = EpochEntry { epoch: Epoch(1), leader: NodeId(7), first_lsn: Lsn(1) };
     Note::EpochStart { shard: ShardId(0), entry, cause: EpochCause::FirstStart }
 }
 
@@ -57,7 +57,7 @@ fn write_snapshot() -> Vec<u8> {
         shard: ShardId(0),
         start_lsn: Lsn(10),
         start_hlc: Hlc(1 << 16),
-        epochs: vec![EpochEntry { epoch: Epoch(1), first_lsn: Lsn(1) }],
+        epochs: vec![EpochEntry { epoch: Epoch(1), leader: NodeId(7), first_lsn: Lsn(1) }],
     };
     let mut writer = SnapshotWriter::create(disk.clone(), &header).expect("created");
     let head = PieceHead { table: 1, lo: 0, hi: 1 << 40, lsn: Lsn(11), records: 2, raw_len: 6 };

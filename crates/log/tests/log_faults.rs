@@ -6,7 +6,7 @@ use fixture::{
     SEGMENT_BYTES, append, append_to, files, identity, open, options, recover_all, reopen,
     segments, stream,
 };
-use trefoil_clock::{Epoch, Lsn, Origin, ShardId};
+use trefoil_clock::{Epoch, Lsn, NodeId, Origin, ShardId};
 use trefoil_log::{
     Disk, DiskFile, EpochCause, EpochEntry, Fault, FaultDisk, FaultPlan, Note, Positions, Prepared,
     RecoverError, SEGMENT_HEADER_BYTES, ScanError, Stream, Verdict, WriteError, Writer, recover,
@@ -292,7 +292,7 @@ fn a_log_of_notes_alone_tells_which_records_are_missed() {
         drop(writer);
         let mut writer = open(&disk, recover_all(&disk).1);
         if !clean {
-            let entry = EpochEntry { epoch: Epoch(2), first_lsn: Lsn(31) };
+            let entry = EpochEntry { epoch: Epoch(2), leader: NodeId(7), first_lsn: Lsn(31) };
             let start = Note::EpochStart { shard, entry, cause: EpochCause::DirtyRestart };
             writer.append_note(&start).expect("appended");
             writer.write().expect("written");
@@ -353,7 +353,7 @@ fn epochs_and_truncations_are_replayed() {
     let shard = stream().shard;
     let start = |epoch, first_lsn, cause| Note::EpochStart {
         shard,
-        entry: EpochEntry { epoch: Epoch(epoch), first_lsn: Lsn(first_lsn) },
+        entry: EpochEntry { epoch: Epoch(epoch), leader: NodeId(7), first_lsn: Lsn(first_lsn) },
         cause,
     };
     writer.append_note(&start(1, 1, EpochCause::FirstStart)).expect("appended");

@@ -3,14 +3,15 @@
 mod fixture;
 
 use fixture::identity;
-use trefoil_clock::{Epoch, Hlc, Lsn, ShardId};
+use trefoil_clock::{Epoch, Hlc, Lsn, NodeId, ShardId};
 use trefoil_log::{
     Disk, EpochEntry, FaultDisk, FaultPlan, PieceHead, SnapshotEnd, SnapshotHeader, SnapshotReader,
     SnapshotWriter, list_snapshots, newest_valid, remove_unfinished,
 };
 
 fn header(start: u64) -> SnapshotHeader {
-    let entry = |epoch, first| EpochEntry { epoch: Epoch(epoch), first_lsn: Lsn(first) };
+    let entry =
+        |epoch, first| EpochEntry { epoch: Epoch(epoch), leader: NodeId(7), first_lsn: Lsn(first) };
     SnapshotHeader {
         identity: identity(),
         shard: ShardId(0),

@@ -13,7 +13,7 @@ const VERSION: u32 = 1;
 /// Magic, version, length of the rest.
 pub(super) const HEADER_FIXED_BYTES: usize = 16;
 const HEADER_BODY_BYTES: usize = 56;
-const EPOCH_BYTES: usize = 16;
+const EPOCH_BYTES: usize = 32;
 /// A table of a million epochs is not one that we wrote.
 const HEADER_REST_MAX: usize = HEADER_BODY_BYTES + 4 + (EPOCH_BYTES << 20);
 
@@ -92,6 +92,7 @@ impl SnapshotHeader {
         out.extend_from_slice(&(self.epochs.len() as u32).to_le_bytes());
         for entry in &self.epochs {
             out.extend_from_slice(&entry.epoch.0.to_le_bytes());
+            out.extend_from_slice(&entry.leader.0.to_le_bytes());
             out.extend_from_slice(&entry.first_lsn.0.to_le_bytes());
         }
         let crc = crc32c(&out);
@@ -129,8 +130,8 @@ impl SnapshotHeader {
             epochs: Vec::new(),
         };
         for _ in 0..cursor.u32()? {
-            let (epoch, first_lsn) = (Epoch(cursor.u64()?), Lsn(cursor.u64()?));
-            header.epochs.push(EpochEntry { epoch, first_lsn });
+            let (epoch, leader) = (Epoch(cursor.u64()?), NodeId(cursor.u128()?));
+            header.epochs.push(EpochEntry { epoch, leader, first_lsn: Lsn(cursor.u64()?) });
         }
         cursor.is_empty().then_some(header)
     }
