@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use crossbeam_epoch::Guard;
 use crossbeam_utils::CachePadded;
+use trefoil_clock::{Hlc, Lsn};
 
 use crate::access::AccessMode;
 use crate::index::BucketHint;
@@ -141,6 +142,18 @@ impl Keyspace {
         self.names_version.store(version, Relaxed);
     }
 
+    /// Empties everything, as if new: entries, names, counters of data, and the numbering of records;
+    /// counters of events stay, and stamps still rise. The caller holds the exclusive gate, and no
+    /// other thread changes data or counts.
+    pub fn reset(&self) {
+        crate::txn::drop_entries(self);
+        self.restore_names(std::array::from_fn(|db| db as u8), 0);
+        for tally in &self.tallies {
+            tally.forget_data();
+        }
+        self.sequencer.reset(Lsn::ZERO, Hlc::default());
+    }
+
     #[inline]
     fn stripes(&self, table: u8) -> &[Stripe] {
         self.tables[usize::from(table)]
@@ -162,7 +175,18 @@ impl Keyspace {
     #[inline(always)]
     #[must_use]
     pub fn prefetch_bucket(&self, db: u8, key: KeyHash, pinned: &Guard) -> Option<BucketHint> {
-        let stripes = self.tables[usize::from(self.table_of(db))].get()?;
+        self.prefetch_bucket_in_table(self.table_of(db), key, pinned)
+    }
+
+    /// The same for a key of a table, whatever database it is.
+    #[inline(always)]
+    pub(crate) fn prefetch_bucket_in_table(
+        &self,
+        table: u8,
+        key: KeyHash,
+        pinned: &Guard,
+    ) -> Option<BucketHint> {
+        let stripes = self.tables[usize::from(table)].get()?;
         let bucket = stripes[key.stripe()].hint.bucket(key.place(), pinned)?;
         prefetch(bucket.address());
         Some(bucket)
@@ -193,5 +217,52 @@ fn prefetch(address: *const u8) {
 impl Drop for Keyspace {
     fn drop(&mut self) {
         crate::txn::drop_entries(self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::txn::{Deadline, Txn, Writer};
+
+    fn put(keyspace: &Keyspace, writer: &mut Writer, db: u8, name: &[u8], deadline: Deadline) {
+        let key = keyspace.key(name);
+        let mut txn = Txn::single(keyspace, writer, db, &key);
+        txn.put(&key, b"value"[..].into(), deadline);
+        txn.commit();
+    }
+
+    #[test]
+    fn a_reset_keyspace_is_as_a_new_one_and_can_be_filled_again() {
+        let sequencer = Sequencer::starting_after(Lsn::ZERO, Hlc::default());
+        let keyspace = Keyspace::new(KeyHasher::new(42), sequencer, 2);
+        for round in 0..2 {
+            let mut writers = [Writer::new(0, 1), Writer::new(1, 1)];
+            for i in 0..20_000u64 {
+                let deadline = if i % 2 == 0 { Deadline::None } else { Deadline::At(u64::MAX) };
+                let (db, name) = ((i % 3) as u8, format!("key:{i}"));
+                put(&keyspace, &mut writers[(i % 2) as usize], db, name.as_bytes(), deadline);
+            }
+            let mut txn = Txn::exclusive(&keyspace, &mut writers[0], 0);
+            txn.delete(&keyspace.key(b"key:0"));
+            txn.swap(0, 1);
+            txn.commit();
+            assert_eq!((keyspace.sequencer().last_lsn(), keyspace.len(1)), (Lsn(20_001), 6_666));
+            let before = keyspace.sequencer().last().hlc;
+
+            keyspace.reset();
+            assert_eq!(keyspace.memory(), 0, "round {round}");
+            for db in 0..TABLES {
+                assert_eq!((keyspace.len(db), keyspace.deadlines(db)), (0, 0));
+            }
+            assert_eq!(keyspace.names(), (std::array::from_fn(|db| db as u8), 0));
+            assert_eq!(keyspace.sequencer().last().lsn, Lsn::ZERO);
+            let key = keyspace.key(b"key:0");
+            let mut txn = Txn::single(&keyspace, &mut writers[0], 0, &key);
+            assert!(txn.peek(&key).is_none());
+            assert_eq!(txn.commit().depends_on, Lsn::ZERO, "nothing was ever deleted");
+            assert!(keyspace.sequencer().next(0).hlc > before);
+            keyspace.sequencer().reset(Lsn::ZERO, Hlc::default());
+        }
     }
 }

@@ -54,11 +54,22 @@ impl Sequencer {
         Lsn(self.last.load(Ordering::Acquire))
     }
 
-    /// Goes on from what was replayed. Only while nothing is served.
+    /// Goes on from a record that was numbered elsewhere: by recovery, while nothing is served, and by
+    /// a follower for each record, under the locks of the record's stripes and before it is applied.
+    #[inline]
     pub fn resume(&self, lsn: Lsn, hlc: Hlc) {
         let mut state = lock(&self.state);
         state.lsn = state.lsn.max(lsn);
         state.clock.observe(hlc);
         self.last.store(state.lsn.0, Ordering::Release);
+    }
+
+    /// Starts again after this record, though more may have been numbered; stamps still rise. Only
+    /// while nobody else touches data.
+    pub fn reset(&self, lsn: Lsn, hlc: Hlc) {
+        let mut state = lock(&self.state);
+        state.lsn = lsn;
+        state.clock.observe(hlc);
+        self.last.store(lsn.0, Ordering::Release);
     }
 }

@@ -50,6 +50,13 @@ impl Count {
 }
 
 impl Tally {
+    /// Counts of what is there start again at 0; those of what happened stay. Only while the owner
+    /// does not count.
+    pub(crate) fn forget_data(&self) {
+        let data = self.keys.iter().chain(&self.deadlines).chain([&self.bytes]);
+        data.for_each(Count::reset);
+    }
+
     /// Keys in a table.
     #[inline]
     #[must_use]

@@ -405,11 +405,13 @@ fn drop_older(
     }
 }
 
-/// Empties every stripe of a keyspace that nobody uses any more.
+/// Empties every stripe of a keyspace that nobody else uses, as if nothing had ever been there.
 pub(crate) fn drop_entries(keyspace: &Keyspace) {
     for table in (0..TABLES).filter(|&table| keyspace.has_table(table)) {
         for stripe in 0..STRIPES as u16 {
-            drop_all(keyspace.hold(table, stripe).state_mut(), keyspace, 0, table);
+            let mut held = keyspace.hold(table, stripe);
+            drop_all(held.state_mut(), keyspace, 0, table);
+            held.state_mut().last_delete = 0;
         }
     }
 }
