@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use trefoil_clock::{Epoch, Hlc, Lsn};
+use trefoil_clock::{ClusterId, EpochTable, Hlc, Identity, Lsn, NodeId};
 use trefoil_store::{KeyHasher, Keyspace, Sequencer};
 use trefoil_wire::resp::ReplyBuf;
 use trefoil_wire::{Args, Span};
@@ -61,7 +61,9 @@ impl TestNode {
         let outbox = Arc::new(Outbox::default());
         let log = Arc::new(LogQueue::new(Fsync::No, Lsn::ZERO));
         let post = Arc::clone(&outbox) as Arc<dyn Post>;
-        let node = Node::new(keyspace, log, Epoch(1), count, Settings::default(), post);
+        let identity = Identity { node: NodeId(1), cluster: ClusterId(2) };
+        let place = (identity, EpochTable::default());
+        let node = Node::new(keyspace, log, place, count, Settings::default(), post);
         let node = Arc::new(node);
         let workers = (0..count).map(|index| Worker::new(Arc::clone(&node), index, 1)).collect();
         TestNode { node, workers, outbox, now_ms: START_MS, next_slot: 0 }

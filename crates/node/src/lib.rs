@@ -23,6 +23,7 @@ pub mod pause;
 pub mod pubsub;
 pub mod recovery;
 pub mod release;
+pub mod replication;
 pub mod session;
 pub mod settings;
 pub mod snapshot;

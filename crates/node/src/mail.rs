@@ -28,6 +28,12 @@ pub trait Post: Send + Sync {
     /// Puts mail into a worker's mailbox and wakes it.
     fn post(&self, worker: u32, mail: Mail);
 
+    /// Makes the peers thread look at its orders, the log and the applier again.
+    fn wake_peers(&self) {}
+
+    /// Makes workers take a turn whose clients wait for a record to be released or applied.
+    fn wake_waiting(&self) {}
+
     /// Asks the process to stop cleanly, soon (SHUTDOWN).
     fn stop_process(&self) {}
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use trefoil_clock::Epoch;
+use trefoil_clock::{EpochTable, Identity, Lsn};
 use trefoil_store::Keyspace;
 
 use crate::auth;
@@ -12,10 +12,11 @@ use crate::clients::Clients;
 use crate::config::take_effect;
 use crate::counters::Counters;
 use crate::exclusive::ExclusiveGate;
-use crate::log::LogQueue;
+use crate::log::{Fsync, LogQueue};
 use crate::mail::Post;
 use crate::pause::Pause;
 use crate::pubsub::Hub;
+use crate::replication::Replication;
 use crate::session::Restrictions;
 use crate::settings::Settings;
 use crate::snapshot::SnapshotStatus;
@@ -26,8 +27,8 @@ pub struct Node {
     pub keyspace: Keyspace,
     /// The way to the log.
     pub log: Arc<LogQueue>,
-    /// The epoch in which this node leads.
-    pub epoch: Epoch,
+    /// Its place among other nodes.
+    pub replication: Replication,
     /// All workers' batches, or one alone.
     pub exclusive: ExclusiveGate,
     /// The configuration in force.
@@ -56,24 +57,26 @@ pub struct Node {
 impl Node {
     /// In [`Node::special`]: CLIENT PAUSE.
     pub const PAUSED: u64 = 1;
+    /// In [`Node::special`]: this node does not lead, or too few follow it.
+    pub const RESTRAINED: u64 = 2;
 
     /// A node around what recovery found.
     #[must_use]
     pub fn new(
         keyspace: Keyspace,
         log: Arc<LogQueue>,
-        epoch: Epoch,
+        (identity, epochs): (Identity, EpochTable),
         workers: usize,
         settings: Settings,
         post: Arc<dyn Post>,
     ) -> Node {
-        // One more party than workers: snapshots.
-        let exclusive = ExclusiveGate::new(workers + 1);
+        // Two more parties than workers: the applier, and snapshots.
+        let exclusive = ExclusiveGate::new(workers + 2);
         let snapshots = SnapshotStatus::default();
         let node = Node {
             keyspace,
             log,
-            epoch,
+            replication: Replication::new(identity, epochs),
             exclusive,
             settings,
             client_counts: ClientCounts::new(workers),
@@ -99,6 +102,25 @@ impl Node {
             restrictions.set(Restrictions::UNAUTHENTICATED);
         }
         restrictions
+    }
+
+    /// Replies may leave that depend on records up to this one.
+    #[inline]
+    #[must_use]
+    pub fn released(&self) -> Lsn {
+        let remote = self.replication.remote();
+        match self.log.fsync() {
+            Fsync::Always => self.log.durable().min(remote),
+            Fsync::Everysec | Fsync::No if remote == Lsn(u64::MAX) => remote,
+            Fsync::Everysec | Fsync::No => self.log.appended().min(remote),
+        }
+    }
+
+    /// Whether replies wait for anything.
+    #[inline]
+    #[must_use]
+    pub fn is_gated(&self) -> bool {
+        self.log.fsync() == Fsync::Always || self.replication.gates()
     }
 
     /// Whether commands are looked at twice.

@@ -6,16 +6,15 @@
 //! durable up to its end, so a log that ends earlier is never taken for a whole one. Once an older
 //! snapshot was used instead, a newer one is void for ever: its records will be numbered again.
 
-mod epochs;
 mod pieces;
 #[cfg(test)]
 mod tests;
 
-use trefoil_clock::{Epoch, Hlc, Lsn};
+use trefoil_clock::{Epoch, EpochEntry, EpochTable, Hlc, Lsn};
 use trefoil_log::{
-    Disk, EpochCause, EpochEntry, Frame, FrameBody, Identity, Note, Positions, RecoverError,
-    Recovered, ScanError, SnapshotError, WriteError, Writer, WriterOptions, list_snapshots,
-    newest_valid, recover_up_to, remove_unfinished,
+    Disk, EpochCause, Frame, FrameBody, Identity, Note, Positions, RecoverError, Recovered,
+    ScanError, SnapshotError, WriteError, Writer, WriterOptions, list_snapshots, newest_valid,
+    recover_up_to, remove_unfinished,
 };
 use trefoil_store::apply::apply;
 use trefoil_store::record::Stamp;
@@ -82,12 +81,14 @@ pub struct Report {
     pub rejected: Vec<Rejected>,
     /// What the log held.
     pub log: Recovered,
+    /// Whose data it is.
+    pub identity: Identity,
     /// The epoch that begins now, or goes on.
     pub epoch: Epoch,
     /// Why it does.
     pub cause: EpochCause,
     /// All epochs, this one included: a snapshot keeps them.
-    pub epochs: Vec<EpochEntry>,
+    pub epochs: EpochTable,
 }
 
 /// A keyspace as it was, and the log to go on with.
@@ -149,10 +150,10 @@ pub fn start<D: Disk>(disk: D, options: StartOptions) -> Result<Started<D>, Star
         rejected.push(Rejected { name: name.unwrap_or_default(), reason });
         up_to = found;
     };
-    let end = log.end.positions.get(stream());
+    let (end, identity) = (log.end.positions.get(stream()), options.identity);
     keyspace.sequencer().resume(end, log.end.last_hlc.max(snapshot.end.1));
     void_after(&disk, end)?;
-    let mut epochs = epochs::join(&snapshot.epochs, log.epochs.get(&SHARD));
+    let mut epochs = join(snapshot.epochs, log.epochs.get(&SHARD));
     let (writer, epoch, cause) = continue_log(disk, &options, &log, &mut epochs, end)?;
     let report = Report {
         snapshot_keys: snapshot.keys,
@@ -161,6 +162,7 @@ pub fn start<D: Disk>(disk: D, options: StartOptions) -> Result<Started<D>, Star
         snapshot_bytes: snapshot.bytes,
         rejected,
         log,
+        identity,
         epoch,
         cause,
         epochs,
@@ -176,7 +178,7 @@ struct Loaded {
     bytes: u64,
     start_lsn: Lsn,
     end: (Lsn, Hlc),
-    epochs: Vec<EpochEntry>,
+    epochs: EpochTable,
 }
 
 struct Attempt {
@@ -213,7 +215,7 @@ impl Attempt {
                         bytes: reader.pieces_bytes(),
                         start_lsn: header.start_lsn,
                         end: (end.lsn, end.hlc),
-                        epochs: header.epochs.clone(),
+                        epochs: table(&header.epochs),
                     };
                     return Ok(Attempt { keyspace, snapshot });
                 }
@@ -282,7 +284,7 @@ fn continue_log<D: Disk>(
     disk: D,
     options: &StartOptions,
     log: &Recovered,
-    epochs: &mut Vec<EpochEntry>,
+    epochs: &mut EpochTable,
     end: Lsn,
 ) -> Result<(Writer<D>, Epoch, EpochCause), StartError> {
     let mut writer = Writer::open(disk, options.identity, log.end.clone(), options.log.clone())?;
@@ -292,10 +294,34 @@ fn continue_log<D: Disk>(
         Some(last) => (last.epoch.next(), EpochCause::DirtyRestart),
     };
     if cause != EpochCause::CleanRestart {
-        let entry = EpochEntry { epoch, first_lsn: end.next() };
+        let entry = EpochEntry { epoch, leader: options.identity.node, first_lsn: end.next() };
         writer.append_note(&Note::EpochStart { shard: SHARD, entry, cause })?;
         writer.sync()?;
-        epochs::push(epochs, entry);
+        epochs.push(entry);
     }
     Ok((writer, epoch, cause))
+}
+
+/// The table in a snapshot's header.
+fn table(entries: &[EpochEntry]) -> EpochTable {
+    let mut table = EpochTable::default();
+    for entry in entries {
+        continue_with(&mut table, *entry);
+    }
+    table
+}
+
+/// The snapshot's table with the log's notes after it.
+fn join(mut epochs: EpochTable, log: Option<&Vec<EpochEntry>>) -> EpochTable {
+    for entry in log.into_iter().flatten() {
+        continue_with(&mut epochs, *entry);
+    }
+    epochs
+}
+
+/// Adds an epoch if it is not there yet.
+fn continue_with(epochs: &mut EpochTable, entry: EpochEntry) {
+    if epochs.last().is_none_or(|last| last.epoch < entry.epoch) {
+        epochs.push(entry);
+    }
 }

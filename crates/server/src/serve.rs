@@ -73,21 +73,21 @@ fn run(
     let log = Arc::new(LogQueue::new(fsync(&settings), writer.appended(stream())));
     let (polls, mailboxes) = loops(threads)?;
     let post = Arc::clone(&mailboxes);
-    let node =
-        Arc::new(Node::new(keyspace, Arc::clone(&log), report.epoch, threads, settings, post));
+    let node = Arc::new(Node::new(
+        keyspace,
+        Arc::clone(&log),
+        (identity, report.epochs.clone()),
+        threads,
+        settings,
+        post,
+    ));
     take_effect(&node);
     tell(&node, &report);
     let wake = Arc::clone(&mailboxes);
     let driver =
         LogDriver::new(Arc::clone(&log), writer, report.epoch, Box::new(move || wake.on_durable()));
     log.add_bytes_logged(report.log.bytes);
-    let snapshots = Snapshots {
-        node: Arc::clone(&node),
-        disk,
-        identity,
-        epochs: report.epochs,
-        workers: threads,
-    };
+    let snapshots = Snapshots { node: Arc::clone(&node), disk, identity, workers: threads };
     let snapshot_thread = spawn("snapshots".into(), move || snapshots.run(report.snapshot_lsn))?;
     let (queue, workers_to_wake) = (Arc::clone(&log), Arc::clone(&mailboxes));
     let log_thread = spawn("log".into(), move || drive(driver, &queue, &workers_to_wake))?;

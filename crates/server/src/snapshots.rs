@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use trefoil_clock::Lsn;
-use trefoil_log::{EpochEntry, FsDisk, Identity};
+use trefoil_log::{FsDisk, Identity};
 use trefoil_node::mail::Mail;
 use trefoil_node::node::Node;
 use trefoil_node::snapshot::{Asked, Finished, Snapshot, Step, due};
@@ -29,7 +29,6 @@ pub(crate) struct Snapshots {
     pub(crate) node: Arc<Node>,
     pub(crate) disk: FsDisk,
     pub(crate) identity: Identity,
-    pub(crate) epochs: Vec<EpochEntry>,
     pub(crate) workers: usize,
 }
 
@@ -77,8 +76,7 @@ impl Snapshots {
             if self.node.snapshots.is_stopping() {
                 return Ok(None);
             }
-            let begun =
-                Snapshot::begin(&self.node, self.disk.clone(), self.identity, &self.epochs)?;
+            let begun = Snapshot::begin(&self.node, self.disk.clone(), self.identity)?;
             match begun {
                 Some(snapshot) => break snapshot,
                 None => thread::sleep(GATE_WAIT),
@@ -113,7 +111,7 @@ fn now_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use trefoil_clock::{Epoch, Hlc, NodeId};
+    use trefoil_clock::{EpochTable, Hlc, NodeId};
     use trefoil_log::ClusterId;
     use trefoil_node::exclusive::Pass;
     use trefoil_node::log::{Fsync, LogQueue};
@@ -136,15 +134,16 @@ mod tests {
         let sequencer = Sequencer::starting_after(Lsn::ZERO, Hlc::default());
         let keyspace = Keyspace::new(KeyHasher::new(7), sequencer, 2);
         let log = Arc::new(LogQueue::new(Fsync::No, Lsn::ZERO));
-        let node = Node::new(keyspace, log, Epoch(1), 1, Settings::default(), Arc::new(NoPost));
+        let identity = Identity { node: NodeId(1), cluster: ClusterId(2) };
+        let place = (identity, EpochTable::default());
+        let node = Node::new(keyspace, log, place, 1, Settings::default(), Arc::new(NoPost));
         let node = Arc::new(node);
         assert!(Pass::new(0).try_alone(&node.exclusive), "and it stays so");
         node.snapshots.stop();
         let snapshots = Snapshots {
             node,
             disk: FsDisk::open(dir.path()).expect("a directory"),
-            identity: Identity { node: NodeId(1), cluster: ClusterId(2) },
-            epochs: Vec::new(),
+            identity,
             workers: 1,
         };
         assert_eq!(snapshots.try_take().expect("nothing is written"), None);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use trefoil_clock::{Lsn, NodeId};
-use trefoil_log::{ClusterId, EpochEntry, FaultDisk, Identity, WriterOptions};
+use trefoil_log::{ClusterId, FaultDisk, Identity, WriterOptions};
 use trefoil_node::log::{Fsync, LogDriver, LogHealth, LogLost, LogQueue, Turn, stream};
 use trefoil_node::mail::{Mail, Post};
 use trefoil_node::node::Node;
@@ -41,7 +41,6 @@ pub(crate) struct Life {
     driver: LogDriver<FaultDisk>,
     writers: Vec<Writer>,
     snapshot: Option<Snapshot<FaultDisk>>,
-    epochs: Vec<EpochEntry>,
     /// The log can't be written any more: the process would have ended.
     lost: bool,
 }
@@ -65,7 +64,8 @@ impl Life {
         let queue = Arc::new(LogQueue::new(fsync, started.writer.appended(stream())));
         let epoch = started.report.epoch;
         let (settings, post) = (Settings::default(), Arc::new(NoPost));
-        let node = Node::new(started.keyspace, Arc::clone(&queue), epoch, WORKERS, settings, post);
+        let place = (IDENTITY, started.report.epochs.clone());
+        let node = Node::new(started.keyspace, Arc::clone(&queue), place, WORKERS, settings, post);
         let clock = Arc::clone(now_ms);
         let driver = LogDriver::new(queue, started.writer, epoch, Box::new(|| {}))
             .with_clock(Box::new(move || Duration::from_millis(clock.load(Relaxed))));
@@ -75,7 +75,6 @@ impl Life {
             driver,
             writers: (0..WORKERS).map(|worker| Writer::new(worker, 1 + worker as u32)).collect(),
             snapshot: None,
-            epochs: started.report.epochs.clone(),
             lost: false,
         };
         Ok((life, started.report))
@@ -181,7 +180,7 @@ impl Life {
     pub(crate) fn work_on_snapshot(&mut self, steps: u64) {
         for _ in 0..steps {
             let Some(snapshot) = &mut self.snapshot else {
-                let begun = Snapshot::begin(&self.node, self.disk.clone(), IDENTITY, &self.epochs);
+                let begun = Snapshot::begin(&self.node, self.disk.clone(), IDENTITY);
                 self.snapshot = begun.ok().flatten();
                 return;
             };

@@ -75,7 +75,7 @@ const INFO: Command<NodeHandler> = Command::new(
 fn info(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     check_name(call, 2)?;
     let node = &call.worker.node;
-    let (fsync, epoch) = (node.log.fsync().name(), node.epoch.0);
+    let (fsync, epoch) = (node.log.fsync().name(), node.replication.epoch().0);
     let keys: u64 = (0..16).map(|db| node.keyspace.len(db)).sum();
     let (memory, last) = (node.keyspace.memory(), node.keyspace.sequencer().last_lsn().0);
     let mut reply = call.reply();

@@ -36,7 +36,6 @@ fn options() -> StartOptions {
 struct Life {
     node: Arc<Node>,
     driver: LogDriver<FaultDisk>,
-    epochs: Vec<EpochEntry>,
     disk: FaultDisk,
 }
 
@@ -45,9 +44,16 @@ impl Life {
         let Started { keyspace, writer, report } = start(disk.clone(), options())?;
         let queue = Arc::new(LogQueue::new(Fsync::No, writer.appended(stream())));
         let (log, post) = (Arc::clone(&queue), Arc::new(NoPost));
-        let node = Arc::new(Node::new(keyspace, log, report.epoch, 1, Settings::default(), post));
+        let node = Arc::new(Node::new(
+            keyspace,
+            log,
+            (options().identity, report.epochs),
+            1,
+            Settings::default(),
+            post,
+        ));
         let driver = LogDriver::new(queue, writer, report.epoch, Box::new(|| {}));
-        Ok(Life { node, driver, epochs: report.epochs, disk: disk.clone() })
+        Ok(Life { node, driver, disk: disk.clone() })
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) {
@@ -67,8 +73,7 @@ impl Life {
 
     /// Takes a snapshot and returns its name.
     fn save(&mut self) -> String {
-        let begun =
-            Snapshot::begin(&self.node, self.disk.clone(), options().identity, &self.epochs);
+        let begun = Snapshot::begin(&self.node, self.disk.clone(), options().identity);
         let mut snapshot = begun.expect("a healthy disk").expect("nobody is alone");
         loop {
             if let Step::Done(finished) = snapshot.step().expect("a healthy disk") {

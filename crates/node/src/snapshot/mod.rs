@@ -21,8 +21,7 @@ use std::sync::Arc;
 
 use trefoil_clock::Lsn;
 use trefoil_log::{
-    Disk, EpochEntry, Identity, PieceHead, SnapshotEnd, SnapshotHeader, SnapshotWriter,
-    list_snapshots,
+    Disk, Identity, PieceHead, SnapshotEnd, SnapshotHeader, SnapshotWriter, list_snapshots,
 };
 use trefoil_store::key::STRIPES;
 use trefoil_store::record::codec::TABLES;
@@ -86,12 +85,7 @@ pub struct Snapshot<D: Disk> {
 
 impl<D: Disk> Snapshot<D> {
     /// Begins a snapshot. None: somebody runs alone, try again soon.
-    pub fn begin(
-        node: &Arc<Node>,
-        disk: D,
-        identity: Identity,
-        epochs: &[EpochEntry],
-    ) -> io::Result<Option<Snapshot<D>>> {
+    pub fn begin(node: &Arc<Node>, disk: D, identity: Identity) -> io::Result<Option<Snapshot<D>>> {
         let sampled =
             inside_the_gate(node, || (node.keyspace.sequencer().last(), node.keyspace.names()));
         let Some((start, (names, names_version))) = sampled else { return Ok(None) };
@@ -100,7 +94,7 @@ impl<D: Disk> Snapshot<D> {
             shard: SHARD,
             start_lsn: start.lsn,
             start_hlc: start.hlc,
-            epochs: epochs.to_vec(),
+            epochs: node.replication.epochs().entries().to_vec(),
         };
         let mut file = SnapshotWriter::create(disk.clone(), &header)?;
         let mut payload = names_version.to_le_bytes().to_vec();

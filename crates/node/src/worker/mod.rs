@@ -35,7 +35,7 @@ use crate::counters::Calls;
 use crate::exclusive::Pass;
 pub use crate::exclusive::Wake;
 use crate::handler::{Flow, NodeCall};
-use crate::log::{Fsync, LogHealth};
+use crate::log::LogHealth;
 use crate::node::Node;
 use crate::session::Session;
 use crate::table::{Entry, Locking, Run, TABLE};
@@ -124,7 +124,7 @@ impl Worker {
         if now_ms >= self.next_sample_ms {
             self.sample(now_ms);
         }
-        self.gated = self.node.log.fsync() == Fsync::Always;
+        self.gated = self.node.is_gated();
         self.pass.begin(&self.node.exclusive);
     }
 
@@ -241,7 +241,7 @@ impl Worker {
                     Ok(flow) => {
                         let depends_on = call.depends_on;
                         // It may have changed the policy, for the replies behind it as well.
-                        self.gated |= self.node.log.fsync() == Fsync::Always;
+                        self.gated |= self.node.is_gated();
                         if flow != Flow::Retry {
                             self.calls[usize::from(entry.id)].run.add(1);
                         }

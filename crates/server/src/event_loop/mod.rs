@@ -22,7 +22,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
-use trefoil_node::log::Fsync;
 use trefoil_node::mail::Mail;
 use trefoil_node::pubsub::Delivery;
 use trefoil_node::session::Session;
@@ -227,14 +226,14 @@ impl EventLoop {
     }
 
     fn flush(&mut self) {
-        let durable = self.worker.node.log.durable();
+        let released = self.worker.node.released();
         let mut flush = std::mem::take(&mut self.flush);
         let mut sent_bytes = 0;
         for key in flush.drain(..) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.in_flush_list = false;
             let before = connection.out.sent();
-            let sent = connection.send(durable);
+            let sent = connection.send(released);
             sent_bytes += connection.out.sent() - before;
             match sent {
                 Sent::All if !connection.congested => {}
@@ -250,7 +249,7 @@ impl EventLoop {
         if !self.waiting.is_empty() || !self.parked.is_empty() {
             let mailbox = self.mailboxes.of(self.worker.index);
             mailbox.expect_durable();
-            if self.worker.node.log.durable() > durable {
+            if self.worker.node.released() > released {
                 // It became so before it knew that we wait.
                 mailbox.wake();
             }
@@ -337,7 +336,7 @@ impl EventLoop {
 
     /// Hands a message to those of its receivers that are still here and subscribed.
     fn deliver(&mut self, delivery: &Delivery) {
-        let gated = self.worker.node.log.fsync() == Fsync::Always;
+        let gated = self.worker.node.is_gated();
         for address in delivery.to.iter() {
             let key = address.slot as usize;
             let Some(connection) = self.connections.get_mut(key) else { continue };

@@ -252,8 +252,8 @@ impl Turn {
         mut lists: Lists<'_>,
     ) {
         let mut prepared = [Prepared::default(); PREFETCH];
-        // What is durable already makes nobody wait.
-        let durable = if worker.gated { worker.node.log.durable() } else { Lsn::ZERO };
+        // What is released already makes nobody wait.
+        let released = if worker.gated { worker.node.released() } else { Lsn::ZERO };
         let mut start = 0;
         while start < self.commands.len() {
             let end = self.commands.len().min(start + PREFETCH);
@@ -285,7 +285,7 @@ impl Turn {
                         lists.parked.push(source.connection);
                     }
                 }
-                if worker.gated && ran.depends_on > durable && connection.out.position() > position
+                if worker.gated && ran.depends_on > released && connection.out.position() > position
                 {
                     lists.wait(source.connection, connection, (position, ran.depends_on));
                 }

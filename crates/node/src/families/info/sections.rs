@@ -116,7 +116,7 @@ fn persistence(seen: &Seen<'_>, lines: &mut Lines) {
     lines.field("aof_last_bgrewrite_status", "ok");
     lines.field("aof_last_write_status", status(writing));
     lines.field("log_fsync", log.fsync().name());
-    lines.field("log_epoch", seen.node.epoch.0);
+    lines.field("log_epoch", seen.node.replication.epoch().0);
     lines.field("log_last_lsn", keyspace.sequencer().last_lsn().0);
     lines.field("log_written_lsn", log.appended().0);
     lines.field("log_durable_lsn", log.durable().0);

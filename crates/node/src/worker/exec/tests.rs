@@ -197,7 +197,14 @@ fn write_log(disk: &FaultDisk, commands: &[&[&str]]) {
     let Started { keyspace, writer, report } = start(disk.clone(), options()).expect("a disk");
     let queue = Arc::new(LogQueue::new(Fsync::No, writer.appended(stream())));
     let (log, post) = (Arc::clone(&queue), Arc::new(NoPost));
-    let node = Arc::new(Node::new(keyspace, log, report.epoch, 1, Settings::default(), post));
+    let node = Arc::new(Node::new(
+        keyspace,
+        log,
+        (report.identity, report.epochs),
+        1,
+        Settings::default(),
+        post,
+    ));
     let mut worker = Worker::new(Arc::clone(&node), 0, 1);
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
     let record = node.clients.register((0, 0), address, address, START_MS);

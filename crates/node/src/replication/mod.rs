@@ -1,0 +1,298 @@
+//! What everybody may know of replication: the role, how far writes are committed, who follows whom.
+//!
+//! The peers thread decides and writes here; workers, commands and metrics read. Nothing here decides.
+//!
+//! Invariants: `remote` never goes back within an epoch; it is `Lsn::MAX` exactly while no follower's
+//! acknowledgement is waited for; a reply that depends on a record leaves only when `remote` and the own
+//! log cover it.
+
+mod follower;
+mod order;
+mod policy;
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use trefoil_clock::{ClusterId, Epoch, EpochEntry, EpochTable, Identity, Lsn, NodeId};
+
+pub use follower::{FollowerRow, FollowerState, LeaderLink, LinkState};
+pub use order::{Order, Orders};
+pub use policy::{AckLevel, Acks, LostAcks, Policy};
+
+/// What a node is to its shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Role {
+    /// It numbers records and acknowledges writes.
+    Leading = 0,
+    /// It led, was not stopped cleanly, and asks its followers what they hold before it leads again.
+    Recovering = 1,
+    /// It has another node's records.
+    Following = 2,
+    /// It is (re)loading its data: from disk, or from a leader's snapshot.
+    Loading = 3,
+    /// It led until somebody proved that there is a newer epoch. It serves nothing until it is told
+    /// whom to follow.
+    Deposed = 4,
+}
+
+impl Role {
+    const ALL: [Role; 5] =
+        [Role::Leading, Role::Recovering, Role::Following, Role::Loading, Role::Deposed];
+
+    /// As REPLICATION PROMISE and the metrics say it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Leading => "leader",
+            Role::Recovering => "recovering",
+            Role::Following => "follower",
+            Role::Loading => "loading",
+            Role::Deposed => "deposed",
+        }
+    }
+}
+
+/// See the module.
+pub struct Replication {
+    role: AtomicU8,
+    /// A follower's data is known to be committed, so it may be read.
+    ready: AtomicBool,
+    /// Replies wait for followers.
+    gates: AtomicBool,
+    /// Too few followers are attached, so writes are refused.
+    blocked: AtomicBool,
+    /// Too few followers are attached, and the own log's acknowledgement is enough by configuration.
+    degraded: AtomicBool,
+    remote: AtomicU64,
+    commit: AtomicU64,
+    /// Unix milliseconds of the leader's clock, as this follower knows it: keys expire by it.
+    stream_ms: AtomicU64,
+    /// What the newest answered probe was sent at, milliseconds of [`Replication::clock`]'s time, if
+    /// its answer is applied; for `bounded` reads.
+    fresh_at_ms: AtomicU64,
+    /// Replies that were given up as unknown.
+    pub unknown: AtomicU64,
+    /// Writes that were acknowledged while degraded.
+    pub degraded_acks: AtomicU64,
+    /// Times that a follower began to load a snapshot.
+    pub full_syncs: AtomicU64,
+    /// Times that a follower went on from its log.
+    pub partial_syncs: AtomicU64,
+    state: Mutex<State>,
+    /// What the peers thread is asked to do.
+    pub orders: Orders,
+}
+
+struct State {
+    identity: Identity,
+    epochs: EpochTable,
+    members: Vec<NodeId>,
+    followers: Arc<[FollowerRow]>,
+    leader: Option<LeaderLink>,
+}
+
+impl Replication {
+    /// The state of a node that leads alone.
+    #[must_use]
+    pub fn new(identity: Identity, epochs: EpochTable) -> Replication {
+        Replication {
+            role: AtomicU8::new(Role::Leading as u8),
+            ready: AtomicBool::new(true),
+            gates: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            degraded: AtomicBool::new(false),
+            remote: AtomicU64::new(u64::MAX),
+            commit: AtomicU64::new(0),
+            stream_ms: AtomicU64::new(0),
+            fresh_at_ms: AtomicU64::new(0),
+            unknown: AtomicU64::new(0),
+            degraded_acks: AtomicU64::new(0),
+            full_syncs: AtomicU64::new(0),
+            partial_syncs: AtomicU64::new(0),
+            state: Mutex::new(State {
+                identity,
+                epochs,
+                members: Vec::new(),
+                followers: Arc::new([]),
+                leader: None,
+            }),
+            orders: Orders::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The role now.
+    #[inline]
+    #[must_use]
+    pub fn role(&self) -> Role {
+        Role::ALL[usize::from(self.role.load(Ordering::Acquire))]
+    }
+
+    /// Whether writes are numbered here.
+    #[inline]
+    #[must_use]
+    pub fn is_leading(&self) -> bool {
+        self.role() == Role::Leading
+    }
+
+    /// Told by the peers thread, inside the exclusive gate or before anything is served.
+    pub(crate) fn set_role(&self, role: Role) {
+        self.role.store(role as u8, Ordering::Release);
+    }
+
+    /// Whether a follower's data may be read: what it holds is known to be committed.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Told by the peers thread.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
+    }
+
+    /// Whether replies wait for followers.
+    #[inline]
+    #[must_use]
+    pub fn gates(&self) -> bool {
+        self.gates.load(Ordering::Relaxed)
+    }
+
+    /// The last record that followers hold as the policy wants it; `Lsn(u64::MAX)` if it wants none.
+    #[inline]
+    #[must_use]
+    pub fn remote(&self) -> Lsn {
+        Lsn(self.remote.load(Ordering::Acquire))
+    }
+
+    /// Told by the peers thread. None: followers are not waited for. Whether replies may leave now
+    /// that could not before.
+    pub fn set_remote(&self, remote: Option<Lsn>) -> bool {
+        let after = remote.map_or(u64::MAX, |lsn| lsn.0);
+        // Who does not wait yet sees the bound before it may rely on it.
+        self.gates.store(remote.is_some(), Ordering::SeqCst);
+        self.remote.swap(after, Ordering::AcqRel) < after
+    }
+
+    /// What is committed, as far as this node knows.
+    #[must_use]
+    pub fn commit(&self) -> Lsn {
+        Lsn(self.commit.load(Ordering::Acquire))
+    }
+
+    /// Told by the peers thread.
+    pub fn set_commit(&self, commit: Lsn) {
+        self.commit.store(commit.0, Ordering::Release);
+    }
+
+    /// Whether writes are refused because too few followers are attached.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// Whether the own log's acknowledgement is enough because too few followers are attached.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.degraded.load(Ordering::Relaxed)
+    }
+
+    /// Told by the peers thread.
+    pub fn set_restrained(&self, blocked: bool, degraded: bool) {
+        self.blocked.store(blocked, Ordering::Relaxed);
+        self.degraded.store(degraded, Ordering::Relaxed);
+    }
+
+    /// The leader's clock as a follower knows it, Unix milliseconds: keys expire by it.
+    #[must_use]
+    pub fn stream_ms(&self) -> u64 {
+        self.stream_ms.load(Ordering::Relaxed)
+    }
+
+    /// Raises it.
+    pub fn observe_stream_ms(&self, ms: u64) {
+        self.stream_ms.fetch_max(ms, Ordering::Relaxed);
+    }
+
+    /// When, Unix milliseconds of this node's clock, the probe was sent whose answer is applied.
+    #[must_use]
+    pub fn fresh_at_ms(&self) -> u64 {
+        self.fresh_at_ms.load(Ordering::Relaxed)
+    }
+
+    /// Told by the peers thread.
+    pub fn set_fresh_at_ms(&self, ms: u64) {
+        self.fresh_at_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Who this node is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.state().identity
+    }
+
+    /// The history that this node belongs to.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterId {
+        self.identity().cluster
+    }
+
+    /// Told by the peers thread when a node gives its history up for another.
+    pub fn set_identity(&self, identity: Identity) {
+        self.state().identity = identity;
+    }
+
+    /// The epochs of the shard, up to now.
+    #[must_use]
+    pub fn epochs(&self) -> EpochTable {
+        self.state().epochs.clone()
+    }
+
+    /// Told by the peers thread.
+    pub fn set_epochs(&self, epochs: EpochTable) {
+        self.state().epochs = epochs;
+    }
+
+    /// The last epoch that began; 0: none yet.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.state().epochs.last().map_or(Epoch::default(), |last: EpochEntry| last.epoch)
+    }
+
+    /// The nodes whose acknowledgements count.
+    #[must_use]
+    pub fn members(&self) -> Vec<NodeId> {
+        self.state().members.clone()
+    }
+
+    /// Told by the peers thread, once they are on disk.
+    pub fn set_members(&self, members: Vec<NodeId>) {
+        self.state().members = members;
+    }
+
+    /// Who follows this node, as of the last message of each.
+    #[must_use]
+    pub fn followers(&self) -> Arc<[FollowerRow]> {
+        Arc::clone(&self.state().followers)
+    }
+
+    /// Told by the peers thread.
+    pub fn set_followers(&self, followers: Vec<FollowerRow>) {
+        self.state().followers = followers.into();
+    }
+
+    /// Whom this node follows, and how that stands. None: it leads.
+    #[must_use]
+    pub fn leader(&self) -> Option<LeaderLink> {
+        self.state().leader.clone()
+    }
+
+    /// Told by the peers thread.
+    pub fn set_leader(&self, leader: Option<LeaderLink>) {
+        self.state().leader = leader;
+    }
+}
