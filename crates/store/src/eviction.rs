@@ -48,7 +48,8 @@ struct Candidate {
 }
 
 impl Pool {
-    /// Evicts one key, having looked at about `samples` more. False: there is nothing to evict.
+    /// Evicts one key, having looked at about `samples` more. False: there is nothing to evict, or
+    /// that is for the leader to do.
     pub fn evict_one(
         &mut self,
         keyspace: &Keyspace,
@@ -56,6 +57,9 @@ impl Pool {
         policy: Policy,
         samples: usize,
     ) -> bool {
+        if writer.following_ms.is_some() {
+            return false;
+        }
         if policy.ranking == Ranking::Random {
             self.candidates.clear();
         }

@@ -2,7 +2,8 @@
 //!
 //! A cursor walks the index of deadlines, a bucket at a time; each expired key is deleted by a
 //! transaction of its own, so that a follower and a replay see when. How long a step may take is
-//! the caller's decision: it calls again while the answers say that it is worth it.
+//! the caller's decision: it calls again while the answers say that it is worth it. Where expired keys
+//! are only hidden (on a follower, during a pause) there is nothing to do.
 
 use crate::entry::Entry;
 use crate::key::STRIPES;
@@ -40,6 +41,10 @@ pub fn expire_step(
     shares: usize,
 ) -> ExpiryStep {
     let mut step = ExpiryStep::default();
+    if writer.following_ms.is_some() || writer.hides_expired {
+        step.wrapped = true;
+        return step;
+    }
     if !keyspace.has_table(cursor.table)
         || usize::from(cursor.stripe) % shares != share
         || keyspace.sum(|tally| tally.deadlines(cursor.table)) == 0

@@ -75,7 +75,7 @@ pub(crate) fn scan_table(
             next = held.state().index.visit_bucket(place, place_of(keyspace.hasher()), |pointer| {
                 let entry = Entry::from_pointer(pointer);
                 met += 1;
-                if entry.deadline().is_none_or(|deadline| deadline > writer.now_ms) {
+                if entry.deadline().is_none_or(|deadline| deadline > writer.data_ms()) {
                     visit(met_of(entry));
                 }
             });
@@ -106,7 +106,7 @@ pub(crate) fn random_key_of_table(
                 picked = Some((met.key.to_vec(), met.deadline));
             }
         });
-        let now_ms = writer.now_ms;
+        let now_ms = writer.data_ms();
         if let Some((key, _)) =
             picked.filter(|(_, deadline)| deadline.is_none_or(|deadline| deadline > now_ms))
         {

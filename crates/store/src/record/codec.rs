@@ -125,10 +125,27 @@ const PUT_STRING_FLAGGED: u8 = 11;
 const FLAG_DEADLINE: u8 = 1;
 const FLAG_RAW: u8 = 2;
 
+/// No string is longer; a part that begins further on is damage.
+const OFFSET_MAX: u64 = 1 << 40;
+
 /// How many tables, and databases, a keyspace has.
 pub const TABLES: u8 = 16;
 
 impl<'a> Effect<'a> {
+    /// The key that it changes, and its table. None: it is about whole tables.
+    #[inline]
+    #[must_use]
+    pub fn key(&self) -> Option<(Table, &'a [u8])> {
+        match *self {
+            Effect::PutString { table, key, .. }
+            | Effect::Delete { table, key, .. }
+            | Effect::SetDeadline { table, key, .. }
+            | Effect::Append { table, key, .. }
+            | Effect::SetRange { table, key, .. } => Some((table, key)),
+            Effect::Flush { .. } | Effect::Swap { .. } => None,
+        }
+    }
+
     /// Appends the bytes of this effect.
     #[inline]
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -215,6 +232,9 @@ impl<'a> Effect<'a> {
             SET_RANGE => {
                 let offset = varint::take(input)?;
                 let (key, bytes) = (take_bytes(input)?, take_bytes(input)?);
+                if offset > OFFSET_MAX {
+                    return Err(DecodeError::Overlong);
+                }
                 Effect::SetRange { table, key, offset, bytes }
             }
             FLUSH => Effect::Flush { table },
@@ -289,7 +309,7 @@ mod tests {
             round_trip(Effect::Delete { table, key, cause });
         }
         round_trip(Effect::Append { table, key, suffix: b"" });
-        round_trip(Effect::SetRange { table, key, offset: 1 << 40, bytes: b"x" });
+        round_trip(Effect::SetRange { table, key, offset: OFFSET_MAX, bytes: b"x" });
         round_trip(Effect::Flush { table: 15 });
         round_trip(Effect::Swap { a: 0, b: 15 });
     }

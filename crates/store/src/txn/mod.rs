@@ -12,11 +12,12 @@
 //! process, because the value and the log may differ by then.
 
 mod carry;
+mod flush;
 mod mutate;
 mod read;
-mod restore;
+mod replay;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod walks;
 
 use trefoil_clock::{Hlc, Lsn};
@@ -28,9 +29,10 @@ use crate::stripe::Held;
 use crate::tally::Tally;
 
 pub use carry::Carried;
-pub(crate) use mutate::drop_entries;
+pub(crate) use flush::drop_entries;
 pub use mutate::{Deadline, NewString};
 pub use read::{Meta, StringView, WrongType};
+pub(crate) use replay::Touch;
 
 /// What a worker brings along to every transaction.
 pub struct Writer {
@@ -42,6 +44,10 @@ pub struct Writer {
     pub no_touch: bool,
     /// Expired keys that are met are not deleted, only not shown (CLIENT PAUSE); set per batch.
     pub hides_expired: bool,
+    /// Some: the node follows another, and this is the leader's time as far as it is known, Unix
+    /// milliseconds. Keys expire by it, are hidden and never deleted, and a mutator panics. Set per
+    /// batch.
+    pub following_ms: Option<u64>,
     /// Where its records wait to be published.
     pub log: LogBuffer,
     random: u32,
@@ -56,9 +62,30 @@ impl Writer {
             now_ms: 0,
             no_touch: false,
             hides_expired: false,
+            following_ms: None,
             log: LogBuffer::default(),
             random: seed | 1,
         }
+    }
+
+    /// One that runs something in its place for a while: as this one is set, with an empty log.
+    #[must_use]
+    pub fn stand_in(&mut self) -> Writer {
+        let Writer { worker, now_ms, no_touch, hides_expired, following_ms, .. } = *self;
+        Writer {
+            now_ms,
+            no_touch,
+            hides_expired,
+            following_ms,
+            ..Writer::new(worker, self.random())
+        }
+    }
+
+    /// The time that data knows: whether a key has expired and when it was used goes by this.
+    #[inline]
+    #[must_use]
+    pub fn data_ms(&self) -> u64 {
+        self.following_ms.unwrap_or(self.now_ms)
     }
 
     /// A number from a xorshift generator: for sampling, not for secrets.
@@ -189,18 +216,6 @@ impl<'a> Txn<'a> {
         txn
     }
 
-    /// A transaction that replays the record with this stamp.
-    pub(crate) fn replaying(
-        keyspace: &'a Keyspace,
-        writer: &'a mut Writer,
-        stamp: Stamp,
-    ) -> Txn<'a> {
-        let mut txn = Txn::exclusive(keyspace, writer, 0);
-        txn.mode = Mode::Replaying;
-        txn.stamp = Some(stamp);
-        txn
-    }
-
     /// The keys that follow are those of another database.
     pub fn select(&mut self, db: u8) {
         self.table = self.keyspace.table_of(db);
@@ -210,10 +225,11 @@ impl<'a> Txn<'a> {
         self.table = table;
     }
 
-    /// Unix milliseconds: the time of the batch that this transaction belongs to.
+    /// Unix milliseconds: the time of the batch that this transaction belongs to; on a follower the
+    /// leader's.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        self.writer.now_ms
+        self.writer.data_ms()
     }
 
     /// A number for sampling, not for secrets.

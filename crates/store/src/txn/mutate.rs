@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use crate::entry::{Content, Entry, SHARED_LEN_MIN, Value};
 use crate::index::Found;
-use crate::key::{Key, STRIPES};
+use crate::key::Key;
 use crate::keyspace::Keyspace;
-use crate::record::codec::TABLES;
 use crate::record::{Cause, Effect, Stamp};
 use crate::stripe::{StripeState, place_of};
 use crate::tally::Tally;
@@ -54,7 +53,7 @@ impl Drop for Indivisible {
 }
 
 #[inline(always)]
-fn mutation<T>(change: impl FnOnce() -> T) -> T {
+pub(super) fn mutation<T>(change: impl FnOnce() -> T) -> T {
     let guard = Indivisible;
     let result = change();
     std::mem::forget(guard);
@@ -62,9 +61,15 @@ fn mutation<T>(change: impl FnOnce() -> T) -> T {
 }
 
 impl<'a> Txn<'a> {
+    /// A handler must not come so far on a follower: that is refused before.
+    #[inline(always)]
+    pub(super) fn assert_may_change(&self) {
+        assert!(self.writer.following_ms.is_none(), "a follower changes nothing by itself");
+    }
+
     /// The stamp of this transaction's record; the first mutation takes it.
     #[inline]
-    fn begin(&mut self, size_hint: usize) -> Stamp {
+    pub(super) fn begin(&mut self, size_hint: usize) -> Stamp {
         if let Some(stamp) = self.stamp {
             return stamp;
         }
@@ -76,7 +81,7 @@ impl<'a> Txn<'a> {
     }
 
     #[inline]
-    fn encode(&mut self, effect: &Effect<'_>) {
+    pub(super) fn encode(&mut self, effect: &Effect<'_>) {
         if matches!(self.mode, Mode::Serving) {
             effect.encode(self.writer.log.effects());
         }
@@ -85,6 +90,7 @@ impl<'a> Txn<'a> {
     /// Makes the key hold this string. Whether it held something before.
     #[inline]
     pub fn put(&mut self, key: &Key<'_>, new: NewString<'_>, deadline: Deadline) -> bool {
+        self.assert_may_change();
         mutation(|| {
             let found = self.find(key);
             let deadline = match (deadline, found) {
@@ -103,32 +109,33 @@ impl<'a> Txn<'a> {
 
     /// Appends to the string of a key that has one. `find` has shown it.
     pub fn append(&mut self, key: &Key<'_>, suffix: &[u8]) {
+        self.assert_may_change();
         mutation(|| {
             let stamp = self.begin(key.bytes().len() + suffix.len() + 24);
             self.encode(&Effect::Append { table: self.table, key: key.bytes(), suffix });
-            self.edit(key, stamp, |value| value.extend_from_slice(suffix));
+            if let Some(found) = self.find(key) {
+                self.edit(key, found, stamp, |value| value.extend_from_slice(suffix));
+            }
         });
     }
 
     /// Writes `bytes` from `offset` on into the string of a key that has one, padding with zeros.
     pub fn set_range(&mut self, key: &Key<'_>, offset: usize, bytes: &[u8]) {
+        self.assert_may_change();
         mutation(|| {
             let stamp = self.begin(key.bytes().len() + bytes.len() + 24);
             let (table, at) = (self.table, offset as u64);
             self.encode(&Effect::SetRange { table, key: key.bytes(), offset: at, bytes });
-            self.edit(key, stamp, |value| {
-                let end = offset + bytes.len();
-                if value.len() < end {
-                    value.resize(end, 0);
-                }
-                value[offset..end].copy_from_slice(bytes);
-            });
+            if let Some(found) = self.find(key) {
+                self.edit(key, found, stamp, |value| write_range(value, offset, bytes));
+            }
         });
     }
 
     /// Deletes a key. Whether it was there.
     #[inline]
     pub fn delete(&mut self, key: &Key<'_>) -> bool {
+        self.assert_may_change();
         let found = self.find(key);
         if let Some((found, _)) = found {
             self.delete_found(key, found, Cause::Command);
@@ -138,6 +145,7 @@ impl<'a> Txn<'a> {
 
     /// Deletes a key because memory is needed. Whether it was there.
     pub fn evict(&mut self, key: &Key<'_>) -> bool {
+        self.assert_may_change();
         let found = self.find(key);
         if let Some((found, _)) = found {
             self.delete_found(key, found, Cause::Evicted);
@@ -147,69 +155,14 @@ impl<'a> Txn<'a> {
 
     /// Gives a key a deadline, or none. Whether the key is there.
     pub fn set_deadline(&mut self, key: &Key<'_>, deadline: Option<u64>) -> bool {
-        let Some((found, entry)) = self.find(key) else { return false };
+        self.assert_may_change();
+        let Some(found) = self.find(key) else { return false };
         mutation(|| {
             let stamp = self.begin(key.bytes().len() + 16);
             self.encode(&Effect::SetDeadline { table: self.table, key: key.bytes(), deadline });
-            let old = entry.value();
-            let copied;
-            let value = match old {
-                Value::Shared(_) => old,
-                Value::Inline(bytes) => {
-                    copied = bytes.to_vec();
-                    Value::Inline(&copied)
-                }
-            };
-            self.store(key, Some((found, entry)), value, deadline, entry.is_raw(), stamp);
+            self.change_deadline(key, found, deadline, stamp);
         });
         true
-    }
-
-    /// Empties the table of a database. The caller holds the exclusive gate.
-    pub fn flush(&mut self, db: u8) {
-        assert!(self.exclusive, "a flush holds the exclusive gate");
-        let table = self.keyspace.table_of(db);
-        mutation(|| {
-            let stamp = self.begin(8);
-            self.encode(&Effect::Flush { table });
-            self.flush_table(table, stamp);
-        });
-    }
-
-    /// Exchanges the tables of two databases. The caller holds the exclusive gate.
-    pub fn swap(&mut self, a: u8, b: u8) {
-        assert!(self.exclusive && a < TABLES && b < TABLES, "a swap holds the exclusive gate");
-        mutation(|| {
-            let stamp = self.begin(8);
-            self.encode(&Effect::Swap { a, b });
-            self.keyspace.swap_names(a, b, stamp.lsn.0);
-        });
-    }
-
-    /// Empties a table as the record that is being replayed says.
-    pub(crate) fn replay_flush(&mut self, table: u8) {
-        if let Some(stamp) = self.stamp {
-            self.flush_table(table, stamp);
-        }
-    }
-
-    /// Deletes what a flush at this stamp deletes: entries that were not changed after it.
-    fn flush_table(&mut self, table: u8, stamp: Stamp) {
-        if !self.keyspace.has_table(table) {
-            return;
-        }
-        self.release_met();
-        for stripe in 0..STRIPES as u16 {
-            let mut held = self.keyspace.hold(table, stripe);
-            let state = held.state_mut();
-            match self.mode {
-                Mode::Serving => drop_all(state, self.keyspace, self.writer.worker, table),
-                Mode::Replaying => {
-                    drop_older(state, self.keyspace, self.writer.worker, table, stamp);
-                }
-            }
-            state.last_delete = state.last_delete.max(stamp.lsn.0);
-        }
     }
 
     pub(super) fn delete_found(&mut self, key: &Key<'_>, found: Found, cause: Cause) {
@@ -317,9 +270,34 @@ impl<'a> Txn<'a> {
         self.tally.bytes.add(change + deadlines * INDEX_BYTES);
     }
 
+    /// Gives what `found` names another deadline.
+    pub(super) fn change_deadline(
+        &mut self,
+        key: &Key<'_>,
+        (found, entry): (Found, Entry),
+        deadline: Option<u64>,
+        stamp: Stamp,
+    ) {
+        let old = entry.value();
+        let copied;
+        let value = match old {
+            Value::Shared(_) => old,
+            Value::Inline(bytes) => {
+                copied = bytes.to_vec();
+                Value::Inline(&copied)
+            }
+        };
+        self.store(key, Some((found, entry)), value, deadline, entry.is_raw(), stamp);
+    }
+
     /// Changes the bytes of a string in place where it is large and nobody shares it.
-    fn edit(&mut self, key: &Key<'_>, stamp: Stamp, change: impl FnOnce(&mut Vec<u8>)) {
-        let Some((found, entry)) = self.find(key) else { return };
+    pub(super) fn edit(
+        &mut self,
+        key: &Key<'_>,
+        (found, entry): (Found, Entry),
+        stamp: Stamp,
+        change: impl FnOnce(&mut Vec<u8>),
+    ) {
         let (deadline, before) = (entry.deadline(), entry.memory() as i64);
         if matches!(entry.value(), Value::Shared(_)) {
             // SAFETY: the stripe is locked and no other reference into the entry lives; other
@@ -338,6 +316,15 @@ impl<'a> Txn<'a> {
     }
 }
 
+/// Writes into a string that is made longer, with zeros, if need be.
+pub(super) fn write_range(value: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if value.len() < end {
+        value.resize(end, 0);
+    }
+    value[offset..end].copy_from_slice(bytes);
+}
+
 /// The position of an entry in the index of deadlines.
 fn deadline_of(state: &StripeState, key: &Key<'_>, entry: Entry) -> Found {
     state
@@ -346,72 +333,20 @@ fn deadline_of(state: &StripeState, key: &Key<'_>, entry: Entry) -> Found {
         .expect("an entry with a deadline is in the index of deadlines")
 }
 
-fn forget_deadline(state: &mut StripeState, keyspace: &Keyspace, key: &Key<'_>, entry: Entry) {
+pub(super) fn forget_deadline(
+    state: &mut StripeState,
+    keyspace: &Keyspace,
+    key: &Key<'_>,
+    entry: Entry,
+) {
     let found = deadline_of(state, key, entry);
     state.deadlines.remove(key.place(), found, place_of(keyspace.hasher()));
 }
 
 /// Takes an entry that is about to be freed out of the counters.
-fn uncount(tally: &Tally, table: u8, entry: Entry) {
+pub(super) fn uncount(tally: &Tally, table: u8, entry: Entry) {
     let deadlines = i64::from(entry.deadline().is_some());
     tally.keys(table).add(-1);
     tally.deadlines(table).add(-deadlines);
     tally.bytes.add(-(entry.memory() as i64) - INDEX_BYTES * (1 + deadlines));
-}
-
-/// Empties a stripe.
-fn drop_all(state: &mut StripeState, keyspace: &Keyspace, worker: usize, table: u8) {
-    let tally = keyspace.tally(worker);
-    state.index.for_each(|pointer| {
-        let entry = Entry::from_pointer(pointer);
-        uncount(tally, table, entry);
-        // SAFETY: both indexes are cleared below, before the lock is released.
-        unsafe { entry.free() };
-    });
-    state.index.clear();
-    state.deadlines.clear();
-}
-
-/// Deletes the entries of a stripe whose version is below a flush's. Only replay needs it: a
-/// snapshot piece may be younger than the flush.
-fn drop_older(
-    state: &mut StripeState,
-    keyspace: &Keyspace,
-    worker: usize,
-    table: u8,
-    stamp: Stamp,
-) {
-    let mut older = Vec::new();
-    state.index.for_each(|pointer| {
-        let entry = Entry::from_pointer(pointer);
-        if entry.version() < stamp.lsn.0 {
-            older.push(entry);
-        }
-    });
-    let tally = keyspace.tally(worker);
-    for entry in older {
-        let key = keyspace.key(entry.key());
-        if entry.deadline().is_some() {
-            forget_deadline(state, keyspace, &key, entry);
-        }
-        let found = state
-            .index
-            .find(key.place(), key.tag(), |pointer| pointer == entry.pointer())
-            .expect("the entry was just met in this index");
-        state.index.remove(key.place(), found, place_of(keyspace.hasher()));
-        uncount(tally, table, entry);
-        // SAFETY: out of both indexes, so this is the last handle; the stripe is locked.
-        unsafe { entry.free() };
-    }
-}
-
-/// Empties every stripe of a keyspace that nobody else uses, as if nothing had ever been there.
-pub(crate) fn drop_entries(keyspace: &Keyspace) {
-    for table in (0..TABLES).filter(|&table| keyspace.has_table(table)) {
-        for stripe in 0..STRIPES as u16 {
-            let mut held = keyspace.hold(table, stripe);
-            drop_all(held.state_mut(), keyspace, 0, table);
-            held.state_mut().last_delete = 0;
-        }
-    }
 }

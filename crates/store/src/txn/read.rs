@@ -56,7 +56,8 @@ pub struct Meta {
 }
 
 impl<'a> Txn<'a> {
-    /// Finds the live entry of a key, deleting it first if its deadline has passed.
+    /// Finds the live entry of a key, deleting it first if its deadline has passed. A follower only
+    /// hides it.
     #[inline(always)]
     pub(super) fn find(&mut self, key: &Key<'_>) -> Option<(Found, Entry)> {
         self.find_or_hide::<false>(key)
@@ -78,7 +79,7 @@ impl<'a> Txn<'a> {
         };
         let entry = Entry::from_pointer(found.entry);
         if entry.deadline().is_some_and(|deadline| self.has_passed(deadline)) {
-            if HIDES && self.writer.hides_expired {
+            if (HIDES && self.writer.hides_expired) || self.writer.following_ms.is_some() {
                 self.saw(entry.version());
             } else {
                 self.delete_found(key, found, Cause::Expired);
@@ -92,7 +93,7 @@ impl<'a> Txn<'a> {
     /// Whether a deadline lies in the past. While replaying only the log decides.
     fn has_passed(&self, deadline: u64) -> bool {
         match self.mode {
-            Mode::Serving => deadline <= self.writer.now_ms,
+            Mode::Serving => deadline <= self.writer.data_ms(),
             Mode::Replaying => false,
         }
     }
@@ -167,7 +168,7 @@ impl<'a> Txn<'a> {
         if self.writer.no_touch {
             return entry.access();
         }
-        let now_ms = self.writer.now_ms;
+        let now_ms = self.writer.data_ms();
         self.keyspace.access_mode().touched(entry.access(), now_ms, || self.writer.random())
     }
 }

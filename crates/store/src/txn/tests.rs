@@ -6,29 +6,35 @@ use proptest::prelude::*;
 use trefoil_clock::{Hlc, Lsn};
 
 use super::*;
-use crate::apply::{apply, load_piece};
+use crate::apply::{Progress, Record, Stop, apply, apply_alone, apply_live, load_piece};
 use crate::record::{LogBatch, Stamp};
 use crate::walk::{piece, scan};
 use crate::{KeyHasher, SHARED_LEN_MIN, Sequencer, Value};
 
-fn keyspace() -> Keyspace {
+pub(crate) fn keyspace() -> Keyspace {
     Keyspace::new(KeyHasher::new(42), Sequencer::starting_after(Lsn(0), Hlc(0)), 1)
 }
 
-fn writer() -> Writer {
+pub(crate) fn writer() -> Writer {
     let mut writer = Writer::new(0, 1);
     writer.now_ms = 1_000_000;
     writer
 }
 
-fn put(keyspace: &Keyspace, writer: &mut Writer, key: &[u8], value: &[u8], deadline: Deadline) {
+pub(crate) fn put(
+    keyspace: &Keyspace,
+    writer: &mut Writer,
+    key: &[u8],
+    value: &[u8],
+    deadline: Deadline,
+) {
     let key = keyspace.key(key);
     let mut txn = Txn::single(keyspace, writer, 0, &key);
     txn.put(&key, value.into(), deadline);
     txn.commit();
 }
 
-fn get(keyspace: &Keyspace, writer: &mut Writer, key: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn get(keyspace: &Keyspace, writer: &mut Writer, key: &[u8]) -> Option<Vec<u8>> {
     let key = keyspace.key(key);
     let mut txn = Txn::single(keyspace, writer, 0, &key);
     let value = txn.string(&key).expect("a string").map(|view| view.bytes().to_vec());
@@ -37,7 +43,7 @@ fn get(keyspace: &Keyspace, writer: &mut Writer, key: &[u8]) -> Option<Vec<u8>> 
 }
 
 /// Every record of a batch with its stamp.
-fn records(batch: &LogBatch) -> Vec<(Stamp, Vec<u8>)> {
+pub(crate) fn records(batch: &LogBatch) -> Vec<(Stamp, Vec<u8>)> {
     let mut records = Vec::new();
     for run in &batch.runs {
         let mut input = &batch.bytes[run.start..run.start + run.len];
@@ -56,7 +62,7 @@ fn records(batch: &LogBatch) -> Vec<(Stamp, Vec<u8>)> {
 }
 
 /// Everything in a database: key, value, deadline.
-fn contents(keyspace: &Keyspace, db: u8) -> Vec<(Vec<u8>, Vec<u8>, Option<u64>)> {
+pub(crate) fn contents(keyspace: &Keyspace, db: u8) -> Vec<(Vec<u8>, Vec<u8>, Option<u64>)> {
     let mut writer = writer();
     writer.now_ms = 0;
     let mut keys = Vec::new();
@@ -198,6 +204,31 @@ fn run(keyspace: &Keyspace, writer: &mut Writer, step: &Step) {
     txn.commit();
 }
 
+fn replay_alone(keyspace: &Keyspace, writer: &mut Writer, records: &[(Stamp, Vec<u8>)]) {
+    for (stamp, effects) in records {
+        apply(keyspace, writer, *stamp, effects).expect("whole records");
+    }
+}
+
+/// As a follower applies.
+pub(crate) fn replay_live(keyspace: &Keyspace, writer: &mut Writer, records: &[(Stamp, Vec<u8>)]) {
+    let all = records.iter().map(|(stamp, effects)| Record { stamp: *stamp, effects });
+    let all: Vec<_> = all.collect();
+    let mut left = &all[..];
+    while !left.is_empty() {
+        let Progress { done, stop } = apply_live(keyspace, writer, left);
+        left = &left[done..];
+        if let Some(stop) = stop {
+            assert_eq!(stop, Stop::NeedsAlone);
+            apply_alone(keyspace, writer, left[0]).expect("a whole record");
+            left = &left[1..];
+        }
+    }
+    if let Some((last, _)) = records.last() {
+        assert_eq!(keyspace.sequencer().last_lsn(), last.lsn);
+    }
+}
+
 #[test]
 fn replay_of_a_flush_deletes_what_its_own_record_had_written_before() {
     let (keyspace, mut writer) = (keyspace(), writer());
@@ -209,12 +240,12 @@ fn replay_of_a_flush_deletes_what_its_own_record_had_written_before() {
     txn.put(&keyspace.key(b"both"), b"2"[..].into(), Deadline::None);
     txn.commit();
     let batch = writer.log.take(LogBatch::default());
-    let (rebuilt, mut replayer) = (self::keyspace(), self::writer());
-    for (stamp, effects) in records(&batch) {
-        apply(&rebuilt, &mut replayer, stamp, &effects).expect("whole records");
+    for replay in [replay_alone, replay_live] {
+        let (rebuilt, mut replayer) = (self::keyspace(), self::writer());
+        replay(&rebuilt, &mut replayer, &records(&batch));
+        assert_eq!(contents(&rebuilt, 0), contents(&keyspace, 0));
+        assert_eq!(rebuilt.len(0), 1);
     }
-    assert_eq!(contents(&rebuilt, 0), contents(&keyspace, 0));
-    assert_eq!(rebuilt.len(0), 1);
 }
 
 proptest! {
@@ -257,21 +288,24 @@ proptest! {
         take(&keyspace, u16::MAX);
 
         let batch = writer.log.take(LogBatch::default());
-        let (rebuilt, mut replayer) = (self::keyspace(), self::writer());
-        rebuilt.restore_names(names, names_version);
-        load_piece(&rebuilt, &mut replayer, &pieces).expect("whole pieces");
-        for (stamp, effects) in records(&batch).iter().filter(|(stamp, _)| stamp.lsn > start_lsn) {
-            apply(&rebuilt, &mut replayer, *stamp, effects).expect("whole records");
-        }
-        for db in 0..2 {
-            prop_assert_eq!(contents(&rebuilt, db), contents(&keyspace, db));
-            prop_assert_eq!(rebuilt.len(db), keyspace.len(db));
-            prop_assert_eq!(rebuilt.deadlines(db), keyspace.deadlines(db));
-        }
-        // Large values have capacity to spare, which depends on how they grew.
-        let large = |db| contents(&keyspace, db).iter().any(|(_, v, _)| v.len() >= SHARED_LEN_MIN);
-        if !large(0) && !large(1) {
-            prop_assert_eq!(rebuilt.memory(), keyspace.memory());
+        let mut since = records(&batch);
+        since.retain(|(stamp, _)| stamp.lsn > start_lsn);
+        for replay in [replay_alone, replay_live] {
+            let (rebuilt, mut replayer) = (self::keyspace(), self::writer());
+            rebuilt.restore_names(names, names_version);
+            load_piece(&rebuilt, &mut replayer, &pieces).expect("whole pieces");
+            replay(&rebuilt, &mut replayer, &since);
+            for db in 0..2 {
+                prop_assert_eq!(contents(&rebuilt, db), contents(&keyspace, db));
+                prop_assert_eq!(rebuilt.len(db), keyspace.len(db));
+                prop_assert_eq!(rebuilt.deadlines(db), keyspace.deadlines(db));
+            }
+            // Large values have capacity to spare, which depends on how they grew.
+            let large =
+                |db| contents(&keyspace, db).iter().any(|(_, v, _)| v.len() >= SHARED_LEN_MIN);
+            if !large(0) && !large(1) {
+                prop_assert_eq!(rebuilt.memory(), keyspace.memory());
+            }
         }
     }
 }
