@@ -58,11 +58,15 @@ pub(super) fn put_body<'a>(out: &mut Vec<u8>, message: &Message<'a>) -> &'a [u8]
             return append.runs;
         }
         Message::Heartbeat(beat) => {
-            [beat.id, beat.end.0, beat.commit.0, beat.clock.0].map(|field| put_u64(out, field));
+            for field in [beat.id, beat.end.0, beat.commit.0, beat.safe.0, beat.clock.0] {
+                put_u64(out, field);
+            }
         }
         Message::Ack(ack) => {
             put_position(out, ack.received);
-            [ack.flushed.0, ack.applied.0, ack.heartbeat].map(|field| put_u64(out, field));
+            for field in [ack.flushed.0, ack.applied.0, ack.heartbeat] {
+                put_u64(out, field);
+            }
         }
         Message::Probe { id } => put_u64(out, *id),
         Message::ProbeAnswer { id, commit } => {
@@ -179,6 +183,7 @@ fn read_heartbeat(input: &mut Input<'_>) -> Option<Heartbeat> {
         id: input.u64()?,
         end: input.lsn()?,
         commit: input.lsn()?,
+        safe: input.lsn()?,
         clock: input.hlc()?,
     })
 }

@@ -149,6 +149,9 @@ pub struct Heartbeat {
     pub end: Lsn,
     /// What is committed.
     pub commit: Lsn,
+    /// What of it members acknowledged, so that a follower must not give it up (not what an `async` or
+    /// degraded leader committed alone).
+    pub safe: Lsn,
     /// The leader's clock.
     pub clock: Hlc,
 }
