@@ -57,6 +57,7 @@ impl FrameReader {
         }
         if self.buf.len() - self.end < SPACE_MIN {
             let len = (2 * self.end).max(2 * SPACE_MIN);
+            self.buf.reserve_exact(len - self.buf.len());
             self.buf.resize(len, 0);
         }
         &mut self.buf[self.end..]
