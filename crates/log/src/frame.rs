@@ -201,7 +201,7 @@ impl<'a> Runs<'a> {
     }
 }
 
-fn decode_run<'a>(cursor: &mut Cursor<'a>) -> Option<Run<'a>> {
+pub(crate) fn decode_run<'a>(cursor: &mut Cursor<'a>) -> Option<Run<'a>> {
     let header = RunHeader::decode(cursor)?;
     let payload_bytes = cursor.u32()?;
     Some(Run { header, payload: cursor.take(payload_bytes as usize)? })

@@ -24,10 +24,13 @@ mod position;
 mod recover;
 mod repair;
 mod run;
+mod run_list;
 mod scan;
 mod segment;
 mod snapshot;
+mod tail;
 mod verify;
+mod voids;
 mod writer;
 
 pub use aftermath::{Torn, Verdict};
@@ -44,6 +47,7 @@ pub use position::{ClusterId, FrameSeq, Identity, Positions, SegmentNo, Stream};
 pub use recover::{LogEnd, Recovered, recover, recover_up_to};
 pub use repair::{RepairReport, repair};
 pub use run::{RecordView, Run, RunBuilder, RunError, RunHeader, RunReader, put_record};
+pub use run_list::{RunList, put_run};
 pub use scan::{LogScan, Tally};
 pub use segment::{
     HeaderError, LsnRange, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentInfo, parse_segment_name,
@@ -53,5 +57,10 @@ pub use snapshot::{
     PieceHead, PieceRef, SnapshotEnd, SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotName,
     SnapshotReader, SnapshotWriter, decode_piece, list_snapshots, newest_valid, remove_unfinished,
 };
+pub use tail::{TailError, TailRead, TailReader};
 pub use verify::{VerifyReport, verify};
-pub use writer::{Allocate, Prepared, Retained, SyncDone, SyncTicket, Writer, WriterOptions};
+pub use voids::{Void, Voids};
+pub use writer::{
+    Allocate, Prepared, Retained, StreamFloor, SyncDone, SyncTicket, Writer, WriterOptions,
+    WrittenEnd,
+};

@@ -19,6 +19,7 @@ use crate::note::EpochEntry;
 use crate::position::{FrameSeq, Identity, Positions, SegmentNo};
 use crate::scan::{LogScan, SegmentFile, Stop, Tally, is_needed, read_header};
 use crate::segment::{SEGMENT_HEADER_BYTES, SegmentInfo, parse_spare_name};
+use crate::voids::Voids;
 
 /// Where writing goes on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -33,6 +34,8 @@ pub struct LogEnd {
     pub segments: Vec<SegmentInfo>,
     /// A segment number that was never used.
     pub next_segment: SegmentNo,
+    /// The cuts of history that the log tells of: records that it holds and that do not count.
+    pub voids: Voids,
 }
 
 /// What a recovery found.
@@ -119,7 +122,14 @@ pub fn recover_up_to<D: Disk>(
     let positions = join(&tally.positions, from)?;
     let (last_seq, last_hlc) = (tally.last_seq(), tally.last_hlc);
     Ok(Recovered {
-        end: LogEnd { last_seq, positions, last_hlc, segments: tally.segments, next_segment },
+        end: LogEnd {
+            last_seq,
+            positions,
+            last_hlc,
+            segments: tally.segments,
+            next_segment,
+            voids: tally.voids,
+        },
         frames: tally.frames,
         records: tally.records,
         bytes: tally.bytes,

@@ -80,6 +80,32 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
+    /// The records above `after` and not above `up_to`, as a run of the same bytes: nothing is copied.
+    /// `None` if there are none.
+    pub fn between(&self, after: Lsn, up_to: Lsn) -> Result<Option<Run<'a>>, RunError> {
+        let (first, last) = (self.header.base_lsn, self.header.last_lsn());
+        if after < first && last <= up_to {
+            return Ok(Some(*self));
+        }
+        if last <= after || up_to < first || up_to <= after {
+            return Ok(None);
+        }
+        let (mut header, mut reader) = (self.header, self.records());
+        while reader.lsn <= after {
+            reader.next().transpose()?;
+        }
+        header.base_lsn = reader.lsn;
+        // The first delta counts from the record before, which is not in the run any more.
+        header.base_hlc = reader.hlc;
+        let start = self.payload.len() - reader.cursor.rest().len();
+        while reader.lsn <= up_to && reader.left > 0 {
+            reader.next().transpose()?;
+        }
+        header.count = (reader.lsn.0 - header.base_lsn.0) as u32;
+        let end = self.payload.len() - reader.cursor.rest().len();
+        Ok(Some(Run { header, payload: &self.payload[start..end] }))
+    }
+
     /// Walks the records.
     #[must_use]
     pub fn records(&self) -> RunReader<'a> {
@@ -206,5 +232,31 @@ impl RunBuilder {
     #[must_use]
     pub fn run(&self) -> Run<'_> {
         Run { header: self.header, payload: &self.payload }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trefoil_clock::ShardId;
+
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_run_holds_the_same_records() {
+        let mut builder = RunBuilder::new(Stream::leader(ShardId(0)), Epoch(3), Lsn(5), Hlc(40));
+        for (hlc, effects) in [(41, &b"a"[..]), (41, b""), (300, b"ccc"), (999, b"d")] {
+            builder.push(Hlc(hlc), effects);
+        }
+        let whole: Vec<_> = builder.run().records().map(|record| record.expect("whole")).collect();
+        for after in 0..12 {
+            for up_to in 0..12 {
+                let inside = |record: &&RecordView<'_>| (after + 1..=up_to).contains(&record.lsn.0);
+                let expected: Vec<_> = whole.iter().filter(inside).copied().collect();
+                let part = builder.run().between(Lsn(after), Lsn(up_to)).expect("well-formed");
+                let part = part.map(|run| run.records().collect::<Result<Vec<_>, _>>());
+                let part = part.transpose().expect("well-formed");
+                assert_eq!(part.unwrap_or_default(), expected, "{after} to {up_to}");
+            }
+        }
     }
 }

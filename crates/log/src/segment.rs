@@ -131,6 +131,13 @@ impl SegmentInfo {
         segment_name(self.first_seq)
     }
 
+    /// Which records of `stream` it holds.
+    #[must_use]
+    pub fn range(&self, stream: Stream) -> Option<LsnRange> {
+        let found = self.ranges.binary_search_by_key(&stream, |range| range.stream);
+        found.ok().map(|at| self.ranges[at])
+    }
+
     pub(crate) fn note_run(&mut self, stream: Stream, first: Lsn, last: Lsn) {
         match self.ranges.binary_search_by_key(&stream, |range| range.stream) {
             Ok(at) => {

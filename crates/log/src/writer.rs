@@ -11,6 +11,7 @@
 //! * A failed or short write leaves no gap: the next attempt writes the same bytes to the same place.
 //! * After a failed sync every call is refused.
 
+mod extent;
 mod retain;
 mod rotate;
 mod spares;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use trefoil_clock::{Hlc, Lsn};
 
+pub use self::extent::{StreamFloor, WrittenEnd};
 pub use self::retain::Retained;
 use self::rotate::Current;
 pub use self::spares::Prepared;
@@ -36,6 +38,7 @@ use crate::position::{FrameSeq, Identity, SegmentNo, Stream};
 use crate::recover::LogEnd;
 use crate::run::Run;
 use crate::segment::SegmentInfo;
+use crate::voids::{Void, Voids};
 
 /// Frames from this size on are written without being copied.
 const DIRECT_BYTES: u64 = 256 * 1024;
@@ -101,6 +104,8 @@ pub struct Writer<D: Disk> {
     written: FrameSeq,
     durable: FrameSeq,
     streams: StreamTable,
+    /// The Truncate notes that are still in the log.
+    voids: Voids,
     /// Stamp for the next segment's header.
     last_hlc: Hlc,
     /// Whether the current segment's name may not be durable yet.
@@ -132,6 +137,7 @@ impl<D: Disk> Writer<D> {
             written: end.last_seq,
             durable: end.last_seq,
             streams: StreamTable::starting_at(&end.positions),
+            voids: end.voids,
             last_hlc: end.last_hlc,
             name_unsynced: false,
             sync_running: false,
@@ -191,7 +197,9 @@ impl<D: Disk> Writer<D> {
         self.current.as_mut().expect("a frame was admitted to a segment").info.last_seq =
             header.seq;
         if let Note::Truncate { shard, lsn } = note {
-            self.streams.truncate(Stream::leader(*shard), *lsn);
+            let stream = Stream::leader(*shard);
+            self.streams.truncate(stream, *lsn);
+            self.voids.push(Void { stream, seq: header.seq, lsn: *lsn });
         }
         Ok(header.seq)
     }
@@ -346,7 +354,7 @@ impl<D: Disk> Writer<D> {
     }
 }
 
-fn put_run_prefix(run: &Run<'_>, out: &mut Vec<u8>) {
+pub(crate) fn put_run_prefix(run: &Run<'_>, out: &mut Vec<u8>) {
     run.header.encode(out);
     let payload_bytes =
         u32::try_from(run.payload.len()).expect("a body beyond the limit was refused");

@@ -13,11 +13,16 @@ use crate::segment::{HeaderError, SEGMENT_HEADER_BYTES, SegmentHeader};
 
 const WINDOW_BYTES: usize = 1 << 20;
 
+/// Enough for the header and the first frames of most segments.
+const GLANCE_BYTES: usize = 4 << 10;
+
 /// A part of a file in memory.
 struct Window<F> {
     file: F,
-    /// The file's length when it was opened.
-    size: u64,
+    /// Nothing is read from here on: the file's length when it was opened, or where its writer is.
+    end: u64,
+    /// Bytes that are read at once.
+    ahead_bytes: usize,
     bytes: Vec<u8>,
     /// Where in the file `bytes` starts.
     start: u64,
@@ -25,18 +30,18 @@ struct Window<F> {
 
 impl<F: DiskFile> Window<F> {
     fn open(file: F) -> io::Result<Window<F>> {
-        let size = file.size()?;
-        Ok(Window { file, size, bytes: Vec::new(), start: 0 })
+        let end = file.size()?;
+        Ok(Window { file, end, ahead_bytes: WINDOW_BYTES, bytes: Vec::new(), start: 0 })
     }
 
-    /// The range in `bytes` of `count` bytes at `offset`, read if need be; `None` beyond the file's end.
+    /// The range in `bytes` of `count` bytes at `offset`, read if need be; `None` beyond the end.
     fn load(&mut self, offset: u64, count: usize) -> io::Result<Option<Range<usize>>> {
-        if offset.checked_add(count as u64).is_none_or(|end| end > self.size) {
+        if offset.checked_add(count as u64).is_none_or(|end| end > self.end) {
             return Ok(None);
         }
         let buffered = self.start..self.start + self.bytes.len() as u64;
         if offset < buffered.start || offset + count as u64 > buffered.end {
-            let wanted = (WINDOW_BYTES.max(count) as u64).min(self.size - offset) as usize;
+            let wanted = (self.ahead_bytes.max(count) as u64).min(self.end - offset) as usize;
             // A frame of hundreds of megabytes should not keep its memory for the rest of the scan.
             if self.bytes.capacity() > 2 * WINDOW_BYTES.max(wanted) {
                 self.bytes = Vec::new();
@@ -67,7 +72,22 @@ pub(crate) struct SegmentScan<F> {
 
 impl<F: DiskFile> SegmentScan<F> {
     pub(crate) fn open(file: F) -> io::Result<Result<SegmentScan<F>, HeaderError>> {
-        let mut window = Window::open(file)?;
+        SegmentScan::start(Window::open(file)?)
+    }
+
+    /// A scan of a segment that is being written, or of which not much may be wanted: reads little at
+    /// once and nothing from `end` on, until [`SegmentScan::read_to`].
+    pub(crate) fn glance(file: F, end: u64) -> io::Result<Result<SegmentScan<F>, HeaderError>> {
+        SegmentScan::start(Window {
+            file,
+            end,
+            ahead_bytes: GLANCE_BYTES,
+            bytes: Vec::new(),
+            start: 0,
+        })
+    }
+
+    fn start(mut window: Window<F>) -> io::Result<Result<SegmentScan<F>, HeaderError>> {
         let Some(range) = window.load(0, SEGMENT_HEADER_BYTES)? else {
             return Ok(Err(HeaderError::Damaged));
         };
@@ -78,6 +98,23 @@ impl<F: DiskFile> SegmentScan<F> {
             expected: header.first_seq,
             found: None,
         }))
+    }
+
+    /// From now on reads much at once, up to `end`; what was read before lies below the old end.
+    pub(crate) fn read_to(&mut self, end: u64) {
+        self.window.end = end;
+        self.window.ahead_bytes = WINDOW_BYTES;
+    }
+
+    /// [`SegmentScan::read_to`] the end of the file: its writer is done with it.
+    pub(crate) fn read_to_file_end(&mut self) -> io::Result<()> {
+        self.read_to(self.window.file.size()?);
+        Ok(())
+    }
+
+    /// Goes on at a place where a frame is known to start.
+    pub(crate) fn skip_to(&mut self, offset: u64, expected: FrameSeq) {
+        (self.offset, self.expected, self.found) = (offset, expected, None);
     }
 
     pub(crate) fn number(&self) -> SegmentNo {

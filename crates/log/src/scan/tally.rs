@@ -13,6 +13,7 @@ use crate::frame::{Frame, FrameBody, Runs};
 use crate::note::{EpochEntry, Note};
 use crate::position::{FrameSeq, Positions, Stream};
 use crate::segment::SegmentInfo;
+use crate::voids::{Void, Voids};
 
 /// The sum of the frames read so far.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ pub struct Tally {
     pub last_hlc: Hlc,
     /// Per shard the epochs whose start was read, ascending by first LSN.
     pub epochs: BTreeMap<ShardId, Vec<EpochEntry>>,
+    /// The cuts of history that were read.
+    pub voids: Voids,
     /// The segments read, the last one perhaps in part.
     pub segments: Vec<SegmentInfo>,
     /// Whether the frame read last is a clean stop that agrees with `positions`.
@@ -72,7 +75,7 @@ impl Tally {
         let counted = match &frame.body {
             FrameBody::Runs(runs) => self.count_runs(runs)?,
             FrameBody::Note(note) => {
-                self.count_note(note);
+                self.count_note(note, frame.header.seq);
                 Ok(())
             }
         };
@@ -136,7 +139,7 @@ impl Tally {
         }
     }
 
-    fn count_note(&mut self, note: &Note) {
+    fn count_note(&mut self, note: &Note, seq: FrameSeq) {
         self.clean_stop = false;
         match note {
             Note::EpochStart { shard, entry, .. } => {
@@ -149,6 +152,7 @@ impl Tally {
             }
             Note::Truncate { shard, lsn } => {
                 let stream = Stream::leader(*shard);
+                self.voids.push(Void { stream, seq, lsn: *lsn });
                 for positions in [&mut self.positions, &mut self.claimed] {
                     if positions.contains(stream) {
                         positions.set(stream, positions.get(stream).min(*lsn));

@@ -46,6 +46,9 @@ impl<D: Disk> Writer<D> {
                 None => retained.removed += 1,
             }
         }
+        let first_seq =
+            self.segments().next().map_or(self.appended.next(), |first| first.first_seq);
+        self.voids.forget_before(first_seq);
         Ok(retained)
     }
 }
