@@ -3,13 +3,18 @@
 //! Names, texts and ranges (CONFIG GET and SET, the configuration file) are the registry's; this is
 //! only where the values are.
 
-use std::collections::BTreeMap;
+mod replication;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use crate::config::{SavePoint, Value};
 use crate::log::Fsync;
+use crate::replication::Policy;
+
+pub use replication::ReplicationSettings;
 
 /// Values in force.
 pub struct Settings {
@@ -73,7 +78,11 @@ pub struct Settings {
     pub threads: AtomicU64,
     /// Where the log, snapshots and the node's identity are kept.
     pub data_dir: RwLock<Vec<u8>>,
+    /// What is about other nodes.
+    pub replication: ReplicationSettings,
     save_points: RwLock<Vec<SavePoint>>,
+    /// Parameters that somebody has set, be it to their default.
+    given: RwLock<BTreeSet<&'static str>>,
     /// What was set of parameters that nothing reads yet.
     remembered: RwLock<BTreeMap<&'static str, Value>>,
     config_file: OnceLock<PathBuf>,
@@ -100,6 +109,22 @@ impl Settings {
     /// Told once, at the start. A second time changes nothing.
     pub fn set_config_file(&self, path: PathBuf) {
         let _already_told = self.config_file.set(path);
+    }
+
+    /// When a write is acknowledged.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.replication.policy()
+    }
+
+    /// Whether somebody has set this parameter, be it to its default.
+    #[must_use]
+    pub fn is_given(&self, name: &str) -> bool {
+        self.given.read().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    pub(crate) fn note_given(&self, name: &'static str) {
+        self.given.write().unwrap_or_else(PoisonError::into_inner).insert(name);
     }
 
     pub(crate) fn remembered(&self, name: &str) -> Option<Value> {
@@ -146,7 +171,9 @@ impl Default for Settings {
             tls_auth_clients: AtomicU8::new(1),
             threads: AtomicU64::new(0),
             data_dir: RwLock::new(b"trefoil-data".into()),
+            replication: ReplicationSettings::default(),
             save_points: RwLock::default(),
+            given: RwLock::default(),
             remembered: RwLock::default(),
             config_file: OnceLock::new(),
         }

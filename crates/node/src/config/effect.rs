@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::log::Fsync;
 use crate::node::Node;
+use crate::replication::Order;
 use crate::snapshot;
 
 use super::registry::POLICIES;
@@ -35,6 +36,8 @@ pub fn take_effect(node: &Node) {
         (false, true) => access.set_lru(),
         _ => {}
     }
+    node.replication.orders.put(Order::Reconfigure);
+    node.post.wake_peers();
 }
 
 fn saturating_u32(number: u64) -> u32 {

@@ -17,6 +17,7 @@ use crate::settings::Settings;
 pub use effect::take_effect;
 pub use file::{Line, LineError, RewriteError, parse_line, rewrite};
 pub use place::Place;
+pub(crate) use registry::is_host;
 pub use registry::{Change, FSYNC, POLICIES, Parameter, all, find};
 pub use shape::{OUTPUT_CLASSES, OutputLimit, SavePoint, Shape, Value};
 
@@ -106,6 +107,7 @@ fn change(settings: &Settings, pairs: &[(&[u8], &[u8])], when: Change) -> Result
     }
     for (parameter, value) in found.into_iter().zip(values) {
         parameter.place.store(parameter.name, settings, value);
+        settings.note_given(parameter.name);
     }
     Ok(())
 }

@@ -1,8 +1,13 @@
 //! Every parameter, declared once: CONFIG, the configuration file, the command line and the
 //! documentation read this.
 
+mod replication;
+
 use super::place::Place;
 use super::shape::{Shape, YES_NO};
+
+pub(crate) use replication::is_host;
+use replication::REPLICATION;
 
 /// What can be configured, by one name.
 #[derive(Clone, Copy)]
@@ -53,7 +58,9 @@ pub fn find(name: &[u8]) -> Option<&'static Parameter> {
 
 /// All parameters, in the order of the documentation.
 pub fn all() -> impl Iterator<Item = &'static Parameter> {
-    [NETWORK, CLIENTS, MEMORY, EXPIRY, DURABILITY, ENCODINGS, OTHERS].into_iter().flatten()
+    [NETWORK, CLIENTS, MEMORY, EXPIRY, DURABILITY, REPLICATION, ENCODINGS, OTHERS]
+        .into_iter()
+        .flatten()
 }
 
 const fn parameter(

@@ -52,6 +52,8 @@ pub enum Shape {
     Word(&'static [&'static str]),
     /// Any bytes.
     Text,
+    /// A text in a form of its own, which this puts into its plainest spelling, or refuses.
+    Checked(fn(&[u8]) -> Result<Vec<u8>, &'static str>),
     /// Pairs of seconds and changes; empty for none.
     SavePoints,
     /// `class hard soft seconds`, one or several; classes that are not named stay as they are.
@@ -90,6 +92,7 @@ impl Shape {
                     format!("argument(s) must be one of the following: {}", words.join(", "))
                 }),
             Shape::Text => Ok(Value::Text(text.to_vec())),
+            Shape::Checked(spell) => Ok(Value::Text(spell(text)?)),
             Shape::SavePoints => parse_save_points(text).map(Value::SavePoints),
             Shape::OutputLimits => parse_output_limits(text, current).map(Value::OutputLimits),
         }

@@ -58,6 +58,18 @@ pub enum FollowerState {
 }
 
 impl FollowerState {
+    /// Whether it gets records: what it acknowledges follows what is written.
+    #[must_use]
+    pub fn is_online(self) -> bool {
+        matches!(self, FollowerState::CatchingUp | FollowerState::Streaming)
+    }
+
+    /// Whether it has a link.
+    #[must_use]
+    pub fn is_attached(self) -> bool {
+        self.is_online() || matches!(self, FollowerState::Snapshot { .. })
+    }
+
     /// As REPLICATION LAG says it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -7,8 +7,12 @@
 //! log cover it.
 
 mod follower;
+mod lag;
 mod order;
 mod policy;
+mod restraint;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +20,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use trefoil_clock::{ClusterId, Epoch, EpochEntry, EpochTable, Identity, Lsn, NodeId};
 
 pub use follower::{FollowerRow, FollowerState, LeaderLink, LinkState};
+pub use lag::{LAG_CHANNEL, LagChange, LagEvent, LagKind, LagLimits, LagWatch};
 pub use order::{Order, Orders};
 pub use policy::{AckLevel, Acks, LostAcks, Policy};
+pub use restraint::good_followers;
 
 /// What a node is to its shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +85,10 @@ pub struct Replication {
     pub full_syncs: AtomicU64,
     /// Times that a follower went on from its log.
     pub partial_syncs: AtomicU64,
+    /// Times that a follower's lag went above a limit.
+    pub lag_alerts: AtomicU64,
+    /// The record before the first one that the log still holds, for INFO.
+    log_floor: AtomicU64,
     state: Mutex<State>,
     /// What the peers thread is asked to do.
     pub orders: Orders,
@@ -110,6 +120,8 @@ impl Replication {
             degraded_acks: AtomicU64::new(0),
             full_syncs: AtomicU64::new(0),
             partial_syncs: AtomicU64::new(0),
+            lag_alerts: AtomicU64::new(0),
+            log_floor: AtomicU64::new(0),
             state: Mutex::new(State {
                 identity,
                 epochs,
@@ -227,6 +239,17 @@ impl Replication {
     /// Told by the peers thread.
     pub fn set_fresh_at_ms(&self, ms: u64) {
         self.fresh_at_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// The record before the first one that the log still holds.
+    #[must_use]
+    pub fn log_floor(&self) -> Lsn {
+        Lsn(self.log_floor.load(Ordering::Relaxed))
+    }
+
+    /// Told by the peers thread.
+    pub fn set_log_floor(&self, floor: Lsn) {
+        self.log_floor.store(floor.0, Ordering::Relaxed);
     }
 
     /// Who this node is.

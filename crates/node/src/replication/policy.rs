@@ -49,6 +49,27 @@ pub enum AckLevel {
     Applied = 2,
 }
 
+impl AckLevel {
+    /// The option's words, in the order of the values.
+    pub const NAMES: &'static [&'static str] = &["received", "flushed", "applied"];
+
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        AckLevel::NAMES[self as usize]
+    }
+
+    /// The level with this index among the names.
+    #[must_use]
+    pub fn from_index(index: u8) -> AckLevel {
+        match index {
+            0 => AckLevel::Received,
+            1 => AckLevel::Flushed,
+            _ => AckLevel::Applied,
+        }
+    }
+}
+
 /// What happens while too few followers are attached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -57,6 +78,23 @@ pub enum LostAcks {
     Block = 0,
     /// After a while the leader's own log is enough; such acknowledgements are counted and shown.
     Degrade = 1,
+}
+
+impl LostAcks {
+    /// The option's words, in the order of the values.
+    pub const NAMES: &'static [&'static str] = &["block", "degrade"];
+
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        LostAcks::NAMES[self as usize]
+    }
+
+    /// What has this index among the names.
+    #[must_use]
+    pub fn from_index(index: u8) -> LostAcks {
+        if index == 0 { LostAcks::Block } else { LostAcks::Degrade }
+    }
 }
 
 /// When a write is acknowledged.
