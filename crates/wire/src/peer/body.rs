@@ -54,6 +54,7 @@ pub(super) fn put_body<'a>(out: &mut Vec<u8>, message: &Message<'a>) -> &'a [u8]
             put_position(out, append.prev);
             put_u64(out, append.commit.0);
             put_u64(out, append.clock.0);
+            out.push(u8::from(append.flush));
             assert!(!append.runs.is_empty(), "an Append holds at least one run");
             return append.runs;
         }
@@ -174,8 +175,9 @@ fn read_refuse<'a>(input: &mut Input<'a>) -> Option<Refuse<'a>> {
 fn read_append<'a>(input: &mut Input<'a>) -> Option<Append<'a>> {
     let prev = input.position()?;
     let (commit, clock) = (input.lsn()?, input.hlc()?);
+    let flush = input.flag()?;
     let runs = input.rest();
-    (!runs.is_empty()).then_some(Append { prev, commit, clock, runs })
+    (!runs.is_empty()).then_some(Append { prev, commit, clock, flush, runs })
 }
 
 fn read_heartbeat(input: &mut Input<'_>) -> Option<Heartbeat> {

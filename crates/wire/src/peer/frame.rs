@@ -13,7 +13,7 @@ pub(super) const PREFIX_BYTES: usize = 8;
 pub(super) const FENCED_BYTES: usize = 1 + 16 + 4 + 8 + 16;
 
 /// Bytes of an [`Append`](super::Append)'s frame that are not runs.
-pub const APPEND_HEAD_BYTES: usize = PREFIX_BYTES + FENCED_BYTES + 32;
+pub const APPEND_HEAD_BYTES: usize = PREFIX_BYTES + FENCED_BYTES + 33;
 
 /// The most bytes of runs that one [`Append`](super::Append) can carry.
 pub const RUNS_BYTES_MAX: usize = (u32::MAX as usize) - (APPEND_HEAD_BYTES - PREFIX_BYTES);

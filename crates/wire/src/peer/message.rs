@@ -135,6 +135,8 @@ pub struct Append<'a> {
     pub commit: Lsn,
     /// The leader's clock: the time by which keys expire.
     pub clock: Hlc,
+    /// Somebody waits until these records survive a power loss of the follower: it syncs them at once.
+    pub flush: bool,
     /// One or more runs, dense, each as it stands in a frame of the log: header, length, payload. The
     /// log's own decoder reads it.
     pub runs: &'a [u8],
