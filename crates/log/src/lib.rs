@@ -15,6 +15,7 @@
 mod aftermath;
 mod cursor;
 mod disk;
+mod diverged;
 mod error;
 mod fault_disk;
 mod frame;
@@ -35,6 +36,7 @@ mod writer;
 
 pub use aftermath::{Torn, Verdict};
 pub use disk::{Disk, DiskFile, PartialWrite, read_full_at, write_all_at};
+pub use diverged::{ArchiveError, DivergedName, DivergedReader, list_diverged, remove_diverged};
 pub use error::{Damage, Fault, Lost, RecoverError, ScanError, WriteError};
 pub use fault_disk::{FaultDisk, FaultFile, FaultPlan};
 pub use frame::{
@@ -55,7 +57,8 @@ pub use segment::{
 };
 pub use snapshot::{
     PieceHead, PieceRef, SnapshotEnd, SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotName,
-    SnapshotReader, SnapshotWriter, decode_piece, list_snapshots, newest_valid, remove_unfinished,
+    SnapshotReader, SnapshotWriter, decode_piece, highest_snapshot_epoch, list_snapshots,
+    newest_valid, remove_unfinished, void_snapshots_after,
 };
 pub use tail::{TailError, TailRead, TailReader};
 pub use verify::{VerifyReport, verify};

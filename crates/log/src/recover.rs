@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
 
-use trefoil_clock::{Hlc, ShardId};
+use trefoil_clock::{Epoch, Hlc, ShardId};
 
 use crate::aftermath::{Torn, Verdict, judge};
 use crate::disk::{Disk, DiskFile};
@@ -55,6 +55,8 @@ pub struct Recovered {
     pub torn: Option<Torn>,
     /// Per shard the epochs whose start is in the log, ascending. Earlier ones stand in the snapshot.
     pub epochs: BTreeMap<ShardId, Vec<EpochEntry>>,
+    /// The highest epoch of any record or note in the log, void ones included.
+    pub highest_epoch: Epoch,
 }
 
 /// Reads the log of `identity`, hands every frame with records after `from` to `sink`, and cuts a torn tail.
@@ -136,6 +138,7 @@ pub fn recover_up_to<D: Disk>(
         clean_stop: tally.clean_stop,
         torn,
         epochs: tally.epochs,
+        highest_epoch: tally.highest_epoch,
     })
 }
 

@@ -158,6 +158,12 @@ pub struct RunReader<'a> {
 }
 
 impl<'a> RunReader<'a> {
+    /// The bytes of the run behind the records that were read.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.cursor.rest()
+    }
+
     #[inline]
     fn read(&mut self) -> Option<RecordView<'a>> {
         let length = usize::try_from(self.cursor.varint()?).ok()?;

@@ -177,6 +177,13 @@ pub(crate) fn digits_between(name: &str, prefix: &str, suffix: &str) -> Option<u
     all_digits.then(|| digits.parse().ok())?
 }
 
+/// The number that stands at the start in as many digits as names have, and what follows it.
+pub(crate) fn digits_at_start(name: &str) -> Option<(u64, &str)> {
+    let (digits, rest) = name.split_at_checked(DIGITS)?;
+    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    Some((all_digits.then(|| digits.parse().ok())??, rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

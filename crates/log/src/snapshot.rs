@@ -13,7 +13,10 @@ mod format;
 mod reader;
 mod writer;
 
-pub use self::catalog::{SnapshotName, list_snapshots, newest_valid, remove_unfinished};
+pub use self::catalog::{
+    SnapshotName, highest_snapshot_epoch, list_snapshots, newest_valid, remove_unfinished,
+    void_snapshots_after,
+};
 pub use self::format::{PieceHead, SnapshotEnd, SnapshotFooter, SnapshotHeader};
 pub use self::reader::{PieceRef, SnapshotError, SnapshotReader, decode_piece};
 pub use self::writer::SnapshotWriter;

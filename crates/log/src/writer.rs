@@ -11,6 +11,7 @@
 //! * A failed or short write leaves no gap: the next attempt writes the same bytes to the same place.
 //! * After a failed sync every call is refused.
 
+mod cut;
 mod extent;
 mod retain;
 mod rotate;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use trefoil_clock::{Hlc, Lsn, ShardId};
+use trefoil_clock::{Epoch, Hlc, Lsn, ShardId};
 
 use crate::error::{Fault, ScanError};
 use crate::frame::{Frame, FrameBody, Runs};
@@ -30,6 +30,8 @@ pub struct Tally {
     pub last_hlc: Hlc,
     /// Per shard the epochs whose start was read, ascending by first LSN.
     pub epochs: BTreeMap<ShardId, Vec<EpochEntry>>,
+    /// The highest epoch of any record or note, void ones included.
+    pub highest_epoch: Epoch,
     /// The cuts of history that were read.
     pub voids: Voids,
     /// The segments read, the last one perhaps in part.
@@ -112,6 +114,7 @@ impl Tally {
         let segment = self.segments.last_mut().expect("frames are read from an entered segment");
         for run in runs.iter() {
             segment.note_run(run.header.stream(), run.header.base_lsn, run.header.last_lsn());
+            self.highest_epoch = self.highest_epoch.max(run.header.epoch);
         }
         for (stream, last) in self.staged.drain(..) {
             self.positions.set(stream, last);
@@ -143,6 +146,7 @@ impl Tally {
         self.clean_stop = false;
         match note {
             Note::EpochStart { shard, entry, .. } => {
+                self.highest_epoch = self.highest_epoch.max(entry.epoch);
                 let table = self.epochs.entry(*shard).or_default();
                 // An epoch that starts at or below another's first record replaces it: none of the
                 // other's records are left.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use trefoil_clock::{Lsn, ShardId};
+use trefoil_clock::{Epoch, Lsn, ShardId};
 
 use super::reader::{SnapshotError, SnapshotReader};
 use crate::disk::Disk;
@@ -76,6 +76,43 @@ fn open_valid<D: Disk>(
     }
     reader.index()?;
     Ok(reader)
+}
+
+/// Renames the snapshots that end after `end` to `<name>.void`: what they hold of later records must never
+/// be taken for records that get the same numbers. Durable when it returns. Returns the new names.
+pub fn void_snapshots_after<D: Disk>(disk: &D, end: Lsn) -> io::Result<Vec<String>> {
+    let names = disk.list()?;
+    let mut voided = Vec::new();
+    for snapshot in list_snapshots(disk)?.into_iter().filter(|snapshot| snapshot.end_lsn > end) {
+        let (mut name, mut copy) = (format!("{}.void", snapshot.name), 2);
+        while names.contains(&name) {
+            name = format!("{}.void{copy}", snapshot.name);
+            copy += 1;
+        }
+        disk.rename(&snapshot.name, &name)?;
+        voided.push(name);
+    }
+    if !voided.is_empty() {
+        disk.sync_dir()?;
+    }
+    Ok(voided)
+}
+
+/// The highest epoch that any snapshot's header tells of, void and unusable snapshots included: an epoch
+/// that was ever used must not be used again for other records. Headers that cannot be read tell nothing.
+pub fn highest_snapshot_epoch<D: Disk>(disk: &D) -> io::Result<Epoch> {
+    let mut highest = Epoch::default();
+    for name in disk.list()?.iter().filter(|name| name.starts_with("snap-")) {
+        match SnapshotReader::read_header(&disk.open(name)?) {
+            Ok((header, _)) => {
+                let epochs = header.epochs.iter().map(|entry| entry.epoch);
+                highest = epochs.fold(highest, Epoch::max);
+            }
+            Err(SnapshotError::Io(e)) => return Err(e),
+            Err(_) => {}
+        }
+    }
+    Ok(highest)
 }
 
 /// Removes what unfinished snapshots left behind and returns how many there were.

@@ -70,20 +70,24 @@ impl<F: DiskFile> SnapshotReader<F> {
         name: &str,
     ) -> Result<SnapshotReader<F>, SnapshotError> {
         let file = disk.open(name)?;
-        let fixed = read_exactly(&file, 0, HEADER_FIXED_BYTES)?.ok_or(SnapshotError::Header)?;
-        let rest = SnapshotHeader::rest_len(&fixed).ok_or(SnapshotError::Header)?;
-        let header_bytes = HEADER_FIXED_BYTES + rest.map_err(SnapshotError::Version)?;
-        let pieces_start = header_bytes as u64;
+        let (header, pieces_start) = SnapshotReader::read_header(&file)?;
         let size = file.size()?;
         let pieces_end = size.checked_sub(FOOTER_BYTES as u64).filter(|end| *end >= pieces_start);
         let pieces_end = pieces_end.ok_or(SnapshotError::Footer)?;
-        let header = read_exactly(&file, 0, header_bytes)?;
-        let header =
-            header.as_deref().and_then(SnapshotHeader::decode).ok_or(SnapshotError::Header)?;
         let footer = read_exactly(&file, pieces_end, FOOTER_BYTES)?;
         let footer =
             footer.as_deref().and_then(SnapshotFooter::decode).ok_or(SnapshotError::Footer)?;
         Ok(SnapshotReader { file, header, footer, pieces_start, pieces_end })
+    }
+
+    /// A file's header and its bytes.
+    pub(super) fn read_header(file: &F) -> Result<(SnapshotHeader, u64), SnapshotError> {
+        let fixed = read_exactly(file, 0, HEADER_FIXED_BYTES)?.ok_or(SnapshotError::Header)?;
+        let rest = SnapshotHeader::rest_len(&fixed).ok_or(SnapshotError::Header)?;
+        let header_bytes = HEADER_FIXED_BYTES + rest.map_err(SnapshotError::Version)?;
+        let header = read_exactly(file, 0, header_bytes)?;
+        let header = header.as_deref().and_then(SnapshotHeader::decode);
+        Ok((header.ok_or(SnapshotError::Header)?, header_bytes as u64))
     }
 
     /// What it says about itself at its start.

@@ -1,0 +1,102 @@
+//! Cutting off the end of a stream's history, because its leader's history is another one from there on.
+//!
+//! In this order: [`Writer::archive_tail`], then [`Writer::truncate_stream`], then whoever holds the
+//! records in memory throws them away and recovers.
+//!
+//! Invariants:
+//! * What is cut off is archived before, unless nobody asked for that.
+//! * No snapshot ends behind a cut: it is void before the note that cuts is written. A crash on the way
+//!   leaves the whole history, to be recovered from an older snapshot.
+
+use trefoil_clock::{Lsn, ShardId};
+
+use super::Writer;
+use crate::disk::Disk;
+use crate::diverged::{ArchiveError, DivergedName, DivergedWriter};
+use crate::error::{Fault, WriteError};
+use crate::frame::FrameBody;
+use crate::note::Note;
+use crate::position::{FrameSeq, Stream};
+use crate::scan::SegmentScan;
+use crate::segment::SegmentInfo;
+use crate::snapshot::{remove_unfinished, void_snapshots_after};
+
+impl<D: Disk> Writer<D> {
+    /// Copies the records of `stream` above `above`, as far as they count and are still in the log, to an
+    /// archive. Returns `None` if there are none.
+    ///
+    /// # Errors
+    /// There is no archive then; the log is as it was.
+    pub fn archive_tail(
+        &mut self,
+        stream: Stream,
+        above: Lsn,
+    ) -> Result<Option<DivergedName>, ArchiveError> {
+        self.write()?;
+        let failed = |source| ArchiveError::io("diverged.part", source);
+        let mut archive =
+            DivergedWriter::create(&self.disk, self.identity, stream).map_err(failed)?;
+        let is_behind = |info: &&SegmentInfo| info.range(stream).is_some_and(|r| r.last > above);
+        let mut last = None;
+        for segment in self.segments().filter(is_behind) {
+            self.archive_segment(segment, stream, above, &mut last, &mut archive)?;
+        }
+        archive.finish().map_err(failed)
+    }
+
+    fn archive_segment(
+        &self,
+        segment: &SegmentInfo,
+        stream: Stream,
+        above: Lsn,
+        last: &mut Option<Lsn>,
+        archive: &mut DivergedWriter<'_, D>,
+    ) -> Result<(), ArchiveError> {
+        let file = segment.name();
+        let opened =
+            self.disk.open(&file).and_then(|opened| SegmentScan::glance(opened, segment.bytes));
+        let opened = opened.map_err(|source| ArchiveError::io(&file, source))?;
+        let damaged = |offset, fault| ArchiveError::Damaged { file: file.clone(), offset, fault };
+        let mut scan = opened.map_err(|_| damaged(0, Fault::SegmentHeader))?;
+        scan.read_to(segment.bytes);
+        let frames = segment.last_seq.0 + 1 - segment.first_seq.0;
+        for seq in (0..frames).map(|index| FrameSeq(segment.first_seq.0 + index)) {
+            let stepped = scan.advance().map_err(|source| ArchiveError::io(&file, source))?;
+            stepped.map_err(|fault| damaged(scan.offset(), fault))?;
+            let frame = scan.frame().ok_or_else(|| damaged(scan.offset(), Fault::Body))?;
+            let FrameBody::Runs(runs) = frame.body else { continue };
+            for run in runs.iter().filter(|run| run.header.stream() == stream) {
+                let part = run.between(above, self.voids.end_of(stream, seq));
+                let part = part.map_err(|_| damaged(frame.offset, Fault::Body))?;
+                let Some(part) = part else { continue };
+                let found = part.header.base_lsn;
+                if let Some(expected) = last.map(Lsn::next).filter(|expected| *expected != found) {
+                    return Err(damaged(frame.offset, Fault::LsnGap { stream, expected, found }));
+                }
+                archive.add(&part).map_err(|source| ArchiveError::io("diverged.part", source))?;
+                *last = Some(part.header.last_lsn());
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts the history of a shard: its leader records above `lsn` are void, the next one is `lsn + 1`.
+    /// Snapshots that end above it are void as well, and one that is being taken will not be completed.
+    /// Returns the void snapshots' new names. Durable when it returns.
+    ///
+    /// A snapshot that ends at or before `lsn`, or the log from its first record on, has to be there.
+    ///
+    /// # Errors
+    /// The history may be cut or not; the records are still there. After
+    /// [`WriteError::SyncFailed`] the writer refuses everything.
+    pub fn truncate_stream(&mut self, shard: ShardId, lsn: Lsn) -> Result<Vec<String>, WriteError> {
+        self.check_running()?;
+        let failed = |source| WriteError::new(".", 0, source);
+        remove_unfinished(&self.disk).map_err(failed)?;
+        let voided = void_snapshots_after(&self.disk, lsn).map_err(failed)?;
+        self.sync_names()?;
+        self.append_note(&Note::Truncate { shard, lsn })?;
+        self.sync()?;
+        Ok(voided)
+    }
+}
