@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use trefoil_clock::{EpochTable, Identity, Lsn};
 use trefoil_store::Keyspace;
 
+use crate::applier::ApplyQueue;
 use crate::auth;
 use crate::client_counts::ClientCounts;
 use crate::clients::Clients;
 use crate::config::take_effect;
 use crate::counters::Counters;
-use crate::exclusive::ExclusiveGate;
+use crate::exclusive::{ExclusiveGate, Wake};
 use crate::log::{Fsync, LogQueue};
-use crate::mail::Post;
+use crate::mail::{Mail, Post};
 use crate::pause::Pause;
 use crate::pubsub::Hub;
 use crate::replication::Replication;
@@ -29,6 +30,8 @@ pub struct Node {
     pub log: Arc<LogQueue>,
     /// Its place among other nodes.
     pub replication: Replication,
+    /// A leader's records on their way to the data.
+    pub applier: ApplyQueue,
     /// All workers' batches, or one alone.
     pub exclusive: ExclusiveGate,
     /// The configuration in force.
@@ -73,9 +76,11 @@ impl Node {
         // Two more parties than workers: the applier, and snapshots.
         let exclusive = ExclusiveGate::new(workers + 2);
         let snapshots = SnapshotStatus::default();
+        let applier = ApplyQueue::new(keyspace.sequencer().last_lsn());
         let node = Node {
             keyspace,
             log,
+            applier,
             replication: Replication::new(identity, epochs),
             exclusive,
             settings,
@@ -90,8 +95,41 @@ impl Node {
             counters: Counters::new(workers),
             run_id: new_run_id(),
         };
+        node.replication.observe_stream_ms(node.keyspace.sequencer().last().hlc.millis());
         take_effect(&node);
         node
+    }
+
+    /// What [`trefoil_store::txn::Writer::following_ms`] is to be: asked for inside the exclusive gate,
+    /// where the role stays what it is.
+    #[inline]
+    #[must_use]
+    pub fn following_ms(&self) -> Option<u64> {
+        let replication = &self.replication;
+        if replication.is_leading() { None } else { Some(replication.stream_ms()) }
+    }
+
+    /// The applier's seat at the exclusive gate, and its counters in the keyspace.
+    #[must_use]
+    pub fn applier_seat(&self) -> usize {
+        self.workers
+    }
+
+    /// Wakes those who wait at the exclusive gate.
+    pub fn wake(&self, wake: Wake) {
+        match wake {
+            Wake::None => {}
+            Wake::One(seat) if seat < self.workers => self.post.post(seat as u32, Mail::Wake),
+            Wake::One(seat) if seat == self.applier_seat() => self.applier.wake(),
+            Wake::One(_) => self.post.wake_peers(),
+            Wake::All => {
+                for worker in 0..self.workers {
+                    self.post.post(worker as u32, Mail::Wake);
+                }
+                self.applier.wake();
+                self.post.wake_peers();
+            }
+        }
     }
 
     /// What a new session may not do yet.

@@ -30,9 +30,7 @@ use trefoil_store::walk;
 pub use policy::{Due, SavePoint, changes_since, due};
 pub use status::{Asked, Busy, SnapshotStatus};
 
-use crate::exclusive::Wake;
 use crate::log::{LogHealth, SHARD};
-use crate::mail::Mail;
 use crate::node::Node;
 
 /// The table of the piece that holds the databases' names instead of entries.
@@ -208,8 +206,6 @@ impl<D: Disk> Snapshot<D> {
 /// Runs `sample` as one more party of the exclusive gate, if nobody is alone.
 fn inside_the_gate<T>(node: &Node, sample: impl FnOnce() -> T) -> Option<T> {
     let (sampled, wake) = node.exclusive.visit(sample);
-    if let Wake::One(claimant) = wake {
-        node.post.post(claimant as u32, Mail::Wake);
-    }
+    node.wake(wake);
     sampled
 }

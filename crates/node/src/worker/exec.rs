@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use trefoil_clock::Lsn;
 use trefoil_commands::{Call, CommandError, DataHandler, Flags};
 use trefoil_store::record::LogBatch;
-use trefoil_store::txn::{Txn, Writer};
+use trefoil_store::txn::Txn;
 use trefoil_wire::Args;
 use trefoil_wire::resp::{Reply, ReplyBuf};
 
@@ -116,6 +116,7 @@ impl Worker {
         if !may_run {
             return Ok(Ran::independent(Flow::Retry));
         }
+        self.writer.following_ms = self.node.following_ms();
         let mut transaction = session.transaction.take().unwrap_or_default();
         session.reset_transaction();
         let Some(queue) = transaction.take_queue() else { return Err(BROKEN) };
@@ -155,8 +156,7 @@ impl Worker {
     ) -> Ran {
         let node = Arc::clone(&self.node);
         let mut stripes = std::mem::take(&mut self.stripes);
-        let mut stand_in = Writer::new(self.index, self.writer.random());
-        (stand_in.now_ms, stand_in.no_touch) = (self.writer.now_ms, self.writer.no_touch);
+        let stand_in = self.writer.stand_in();
         let mut writer = std::mem::replace(&mut self.writer, stand_in);
         let mut txn = match alone {
             true => Txn::exclusive(&node.keyspace, &mut writer, session.db),

@@ -60,9 +60,11 @@ impl Worker {
 
     #[cold]
     fn evict(&mut self, limit: u64) -> Room {
-        // An eviction is a write: none while writes are refused, have to wait or are paused.
+        // An eviction is a write: none while writes are refused, have to wait or are paused, or are
+        // another node's.
         let log = &self.node.log;
-        if log.health() != LogHealth::Writing
+        if self.writer.following_ms.is_some()
+            || log.health() != LogHealth::Writing
             || log.is_behind()
             || self.node.held(self.writer.now_ms).is_some()
         {

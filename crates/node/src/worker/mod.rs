@@ -126,6 +126,7 @@ impl Worker {
         }
         self.gated = self.node.is_gated();
         self.pass.begin(&self.node.exclusive);
+        self.writer.following_ms = self.node.following_ms();
     }
 
     /// Ends it: what was written goes to the log. Says which workers are to be woken.
@@ -279,6 +280,7 @@ impl Worker {
                 if !self.pass.try_alone(&node.exclusive) {
                     return Ran::independent(Flow::Retry);
                 }
+                self.writer.following_ms = node.following_ms();
                 Txn::exclusive(keyspace, &mut self.writer, session.db)
             }
             _ => {
@@ -298,6 +300,7 @@ impl Worker {
                     return Ran::independent(Flow::Retry);
                 }
                 if alone {
+                    self.writer.following_ms = node.following_ms();
                     Txn::exclusive(keyspace, &mut self.writer, session.db)
                 } else {
                     Txn::several(keyspace, &mut self.writer, session.db, &mut self.stripes)
@@ -336,6 +339,7 @@ impl Worker {
     fn leave_alone(&mut self) {
         self.publish();
         self.pass.leave_alone(&self.node.exclusive);
+        self.writer.following_ms = self.node.following_ms();
     }
 
     fn refuse(&mut self, session: &Session, text: &str, out: &mut ReplyBuf) -> Ran {

@@ -1,10 +1,9 @@
 //! Messages to channels, and the end of a session.
 
-use crate::mail::Mail;
 use crate::pubsub::hub::Kind;
 use crate::session::Session;
 
-use super::Worker;
+use super::{Wake, Worker};
 
 /// A message that a transaction published.
 pub(super) struct Publication {
@@ -48,9 +47,7 @@ impl Worker {
         session.unsubscribe_all(&self.node.hub);
         session.reset_transaction();
         if self.pass.abandon(&self.node.exclusive) {
-            for worker in 0..self.node.workers {
-                self.node.post.post(worker as u32, Mail::Wake);
-            }
+            self.node.wake(Wake::All);
         }
     }
 }

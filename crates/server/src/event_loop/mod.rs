@@ -161,8 +161,11 @@ impl EventLoop {
         self.run_timers(now_ms);
         match self.worker.end_turn() {
             Wake::None => {}
-            Wake::One(worker) => self.mailboxes.of(worker).wake(),
+            Wake::One(seat) if seat < self.worker.node.workers => self.mailboxes.of(seat).wake(),
+            Wake::One(seat) => self.worker.node.wake(Wake::One(seat)),
             Wake::All => {
+                self.worker.node.applier.wake();
+                self.worker.node.post.wake_peers();
                 self.mailboxes.wake_all_but(self.worker.index);
                 // Connections that came before the one that was alone may go on as well.
                 self.impatient |= !self.parked.is_empty();
