@@ -3,7 +3,7 @@
 use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Group, Spec, parse_i64};
 use trefoil_wire::resp::Protocol;
 
-use super::client;
+use super::{client, role};
 use crate::auth;
 use crate::handler::{Flow, NodeCall, NodeHandler};
 use crate::release;
@@ -151,6 +151,7 @@ fn wanted<'a>(call: &NodeCall<'a>) -> Result<Wanted<'a>, CommandError> {
 fn introduce(call: &mut NodeCall<'_>) {
     let id = call.session.address.id as i64;
     let version = if call.session.protocol == Protocol::Resp3 { 3 } else { 2 };
+    let is_master = role::is_master(&call.worker.node.replication);
     let mut reply = call.reply();
     reply.map(7);
     reply.bulk(b"server");
@@ -164,7 +165,7 @@ fn introduce(call: &mut NodeCall<'_>) {
     reply.bulk(b"mode");
     reply.bulk(b"standalone");
     reply.bulk(b"role");
-    reply.bulk(b"master");
+    reply.bulk(if is_master { b"master" } else { b"replica" });
     reply.bulk(b"modules");
     reply.empty_array();
 }

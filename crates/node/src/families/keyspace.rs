@@ -2,8 +2,9 @@
 
 use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Group, Spec};
 
+use super::fields::Fields;
 use super::help::{container, help, reply_help};
-use crate::config;
+use crate::config::{self, ConfigError, Value};
 use crate::handler::{Flow, NodeCall, NodeHandler};
 
 /// The family's commands.
@@ -47,8 +48,11 @@ fn check(name: &[u8]) -> Result<(), CommandError> {
     if name == DEFAULT.as_bytes() {
         return Ok(());
     }
-    let name = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
-    Err(CommandError::Detailed(format!("ERR there is no keyspace '{name}'")))
+    Err(CommandError::Detailed(format!("ERR there is no keyspace '{}'", shown(name))))
+}
+
+fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned()
 }
 
 const LIST: Command<NodeHandler> = Command::new(
@@ -75,55 +79,79 @@ const INFO: Command<NodeHandler> = Command::new(
 fn info(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     check_name(call, 2)?;
     let node = &call.worker.node;
-    let (fsync, epoch) = (node.log.fsync().name(), node.replication.epoch().0);
-    let keys: u64 = (0..16).map(|db| node.keyspace.len(db)).sum();
-    let (memory, last) = (node.keyspace.memory(), node.keyspace.sequencer().last_lsn().0);
-    let mut reply = call.reply();
-    reply.map(8);
-    for (name, text) in
-        [("name", DEFAULT), ("mode", "single-leader"), ("fsync", fsync), ("databases", "0-15")]
-    {
-        reply.bulk(name.as_bytes());
-        reply.bulk(text.as_bytes());
+    let mut fields = Fields::default();
+    fields.text("name", DEFAULT);
+    fields.text("mode", "single-leader");
+    for option in OPTIONS {
+        let parameter = config::find(option.as_bytes()).expect("options are parameters");
+        match parameter.value(&node.settings) {
+            Value::Number(_) if *option == "degrade-after" => {
+                fields.number(option, node.settings.policy().degrade_after_ms);
+            }
+            value => {
+                let text = parameter.shape.show(&value);
+                fields.text(option, String::from_utf8_lossy(&text));
+            }
+        }
     }
-    for (name, number) in [("keys", keys), ("memory", memory), ("epoch", epoch), ("lsn", last)] {
-        reply.bulk(name.as_bytes());
-        reply.integer(number.cast_signed());
-    }
+    fields.text("databases", "0-15");
+    fields.number("keys", (0..16).map(|db| node.keyspace.len(db)).sum());
+    fields.number("memory", node.keyspace.memory());
+    fields.number("epoch", node.replication.epoch().0);
+    fields.number("lsn", node.keyspace.sequencer().last_lsn().0);
+    fields.write(&mut call.reply());
     Ok(Flow::Continue)
 }
+
+/// What can be altered: parameters of the configuration, while there is one keyspace.
+const OPTIONS: &[&str] = &["fsync", "acks", "ack-level", "on-lost-acks", "degrade-after"];
 
 const ALTER: Command<NodeHandler> = Command::new(
     Spec {
         name: "alter",
-        arity: 5,
+        arity: -5,
         flags: ABOUT.flags.with(Flags::ADMIN).with(Flags::NOSCRIPT),
-        summary: "Changes a policy of a keyspace.",
+        summary: "Changes policies of a keyspace: all that are given, or none.",
+        complexity: "O(N) in the number of policies",
         args: &[
             Arg::required("keyspace", ArgKind::String),
-            Arg::behind(
-                "fsync",
-                "FSYNC",
-                ArgKind::OneOf(&[
-                    Arg::word("always", "ALWAYS"),
-                    Arg::word("everysec", "EVERYSEC"),
-                    Arg::word("no", "NO"),
-                ]),
-            ),
+            Arg {
+                multiple: true,
+                ..Arg::required(
+                    "data",
+                    ArgKind::Block(&[
+                        Arg::required("option", ArgKind::String),
+                        Arg::required("value", ArgKind::String),
+                    ]),
+                )
+            },
         ],
         ..ABOUT
     },
     alter,
 );
 
-/// The same as CONFIG SET fsync while there is one keyspace.
+/// The same as CONFIG SET of these parameters while there is one keyspace.
 fn alter(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     check(call.args.get(2))?;
-    if !call.args.get(3).eq_ignore_ascii_case(b"fsync") {
-        return Err(CommandError::Other("ERR only `fsync` can be altered"));
+    let words: Vec<&[u8]> = call.args.skip(3).iter().collect();
+    let (pairs, rest) = words.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(CommandError::WrongArity("keyspace|alter"));
     }
-    config::set(&call.worker.node, &[(b"fsync", call.args.get(4))])
-        .map_err(|_| CommandError::Other("ERR fsync is one of: always, everysec, no"))?;
+    let is_option = |name: &[u8]| OPTIONS.iter().any(|o| name.eq_ignore_ascii_case(o.as_bytes()));
+    if let Some([name, _]) = pairs.iter().find(|[name, _]| !is_option(name)) {
+        let (name, options) = (shown(name), OPTIONS.join(", "));
+        let text = format!("ERR '{name}' can't be altered; what can: {options}");
+        return Err(CommandError::Detailed(text));
+    }
+    let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
+    config::set(&call.worker.node, &pairs).map_err(|error| match error {
+        ConfigError::Refused { name, reason } => {
+            CommandError::Detailed(format!("ERR {name}: {reason}"))
+        }
+        ConfigError::Unknown(_) => CommandError::Syntax,
+    })?;
     call.reply().ok();
     Ok(Flow::Continue)
 }
@@ -137,8 +165,10 @@ const HELP: Command<NodeHandler> = help(|call| {
             "    Names of keyspaces.",
             "INFO [<keyspace>]",
             "    Policies and size of a keyspace.",
-            "ALTER <keyspace> FSYNC (ALWAYS|EVERYSEC|NO)",
-            "    Change when the log is synced.",
+            "ALTER <keyspace> <option> <value> [<option> <value> ...]",
+            "    Change policies, all or none: fsync always|everysec|no,",
+            "    acks async|semi-sync:k|sync, ack-level received|flushed|applied,",
+            "    on-lost-acks block|degrade, degrade-after <milliseconds>.",
             "HELP",
             "    These lines.",
         ],
@@ -149,6 +179,7 @@ const HELP: Command<NodeHandler> = help(|call| {
 mod tests {
     use crate::harness::TestNode;
     use crate::log::Fsync;
+    use crate::replication::Order;
 
     #[test]
     fn the_keyspace_is_told_and_altered() {
@@ -161,9 +192,17 @@ mod tests {
                 ("KEYSPACE ALTER default FSYNC always", "+OK"),
                 (
                     "KEYSPACE ALTER default fsync never",
-                    "-ERR fsync is one of: always, everysec, no",
+                    "-ERR fsync: argument(s) must be one of the following: always, everysec, no",
                 ),
-                ("KEYSPACE ALTER default mode x", "-ERR only `fsync` can be altered"),
+                (
+                    "KEYSPACE ALTER default mode x",
+                    "-ERR 'mode' can't be altered; what can: fsync, acks, ack-level, on-lost-acks, \
+                     degrade-after",
+                ),
+                (
+                    "KEYSPACE ALTER default fsync no acks",
+                    "-ERR wrong number of arguments for 'keyspace|alter' command",
+                ),
                 ("KEYSPACE ALTER none fsync no", "-ERR there is no keyspace 'none'"),
                 ("KEYSPACE INFO a b", "-ERR syntax error"),
             ],
@@ -171,5 +210,38 @@ mod tests {
         assert_eq!(node.node.log.fsync(), Fsync::Always);
         let info = node.run(&mut client, "KEYSPACE INFO");
         assert!(info.contains("$5 fsync $6 always"), "{info}");
+    }
+
+    #[test]
+    fn policies_are_altered_together_or_not_at_all() {
+        let mut node = TestNode::new();
+        let mut client = node.client();
+        node.check(
+            &mut client,
+            &[
+                (
+                    "KEYSPACE ALTER default acks semi-sync:2 ack-level flushed on-lost-acks degrade \
+                     degrade-after 50",
+                    "+OK",
+                ),
+                (
+                    "KEYSPACE ALTER default acks sync ack-level seen",
+                    "-ERR ack-level: argument(s) must be one of the following: received, flushed, \
+                     applied",
+                ),
+                (
+                    "KEYSPACE ALTER default acks most",
+                    "-ERR acks: argument must be async, semi-sync:k with k from 1 to 64, or sync",
+                ),
+                ("KEYSPACE ALTER default acks sync ACKS async", "-ERR ACKS: duplicate parameter"),
+                ("CONFIG GET acks", "*2 $4 acks $11 semi-sync:2"),
+            ],
+        );
+        let info = node.run(&mut client, "KEYSPACE INFO default");
+        let policies = "$4 acks $11 semi-sync:2 $9 ack-level $7 flushed $12 on-lost-acks $7 degrade \
+                        $13 degrade-after :50";
+        assert!(info.contains(policies), "{info}");
+        let mut asked = std::iter::from_fn(|| node.node.replication.orders.take());
+        assert!(asked.any(|order| order == Order::Reconfigure));
     }
 }

@@ -5,13 +5,16 @@ mod client;
 mod command;
 mod config;
 mod connection;
+mod fields;
 mod handshake;
 mod help;
 mod info;
 mod keyspace;
+mod ordered;
 mod persistence;
 mod pubsub;
 mod replication;
+mod role;
 mod server;
 mod transactions;
 mod wait;
@@ -35,6 +38,7 @@ pub fn all() -> impl Iterator<Item = &'static Command<NodeHandler>> {
         info::COMMANDS,
         keyspace::COMMANDS,
         replication::COMMANDS,
+        role::COMMANDS,
         server::COMMANDS,
         wait::COMMANDS,
     ]

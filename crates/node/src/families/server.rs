@@ -1,4 +1,4 @@
-//! Small questions to the server: TIME, ROLE, DEBUG.
+//! Small questions to the server: TIME, DEBUG.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use super::help::{container, help, reply_help};
 use crate::handler::{Flow, NodeCall, NodeHandler};
 
 /// The family's commands.
-pub(super) const COMMANDS: &[Command<NodeHandler>] = &[TIME, ROLE, DEBUG];
+pub(super) const COMMANDS: &[Command<NodeHandler>] = &[TIME, DEBUG];
 
 const TIME: Command<NodeHandler> = Command::new(
     Spec {
@@ -31,33 +31,6 @@ fn time(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     reply.array(2);
     reply.bulk(now.as_secs().to_string().as_bytes());
     reply.bulk(now.subsec_micros().to_string().as_bytes());
-    Ok(Flow::Continue)
-}
-
-const ROLE: Command<NodeHandler> = Command::new(
-    Spec {
-        name: "role",
-        arity: 1,
-        flags: Flags::NOSCRIPT
-            .with(Flags::LOADING)
-            .with(Flags::STALE)
-            .with(Flags::FAST)
-            .with(Flags::REVEALS),
-        group: Group::Server,
-        since: "2.8.12",
-        summary: "Tells the role in replication: a leader without followers.",
-        ..Spec::BASE
-    },
-    role,
-);
-
-fn role(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
-    let last = call.worker.node.keyspace.sequencer().last_lsn();
-    let mut reply = call.reply();
-    reply.array(3);
-    reply.bulk(b"master");
-    reply.integer(last.0.cast_signed());
-    reply.empty_array();
     Ok(Flow::Continue)
 }
 
@@ -148,9 +121,6 @@ mod tests {
         node.check(
             &mut client,
             &[
-                ("ROLE", "*3 $6 master :0 *0"),
-                ("SET k v", "+OK"),
-                ("ROLE", "*3 $6 master :1 *0"),
                 ("DEBUG SET-ACTIVE-EXPIRE 0", "+OK"),
                 ("DEBUG SET-ACTIVE-EXPIRE 2", "-ERR value is out of range"),
                 ("DEBUG SLEEP 0", "+OK"),

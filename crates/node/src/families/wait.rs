@@ -1,13 +1,16 @@
 //! WAIT and WAITAOF: a client waits until what it wrote is safer.
 //!
-//! There are no followers yet, so waiting for one ends with the timeout. WAITAOF waits for this
-//! node's own disk, whatever the fsync policy is. What it waits for is everything written until
-//! the command came, by any client: at least its own writes.
+//! WAIT counts followers whose readers see it, WAITAOF those that have it on disk, and this node's own
+//! disk, whatever the fsync policy is. What it waits for is everything written until the command
+//! came, by any client: at least its own writes. A connection that waits is woken by what
+//! followers acknowledge.
 
 use trefoil_clock::Lsn;
 use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Group, Spec, parse_i64};
 
+use super::role;
 use crate::handler::{Flow, NodeCall, NodeHandler};
+use crate::replication::FollowerRow;
 use crate::session::Waiting;
 
 /// The family's commands.
@@ -36,13 +39,21 @@ const WAIT: Command<NodeHandler> = Command::new(
 );
 
 fn wait(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
-    let followers = integer(call, 1)?;
+    refuse_on_follower(
+        call,
+        "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a \
+         replica is configured to be writable (which is not the default) writes to replicas are \
+         just local and are not propagated.",
+    )?;
+    let wanted = integer(call, 1)?;
     let timeout_ms = timeout(call, 2)?;
-    if followers > 0 && !is_over(call, timeout_ms) {
+    let target = target(call);
+    let have = count(call, |row| row.applied >= target);
+    if have < wanted && !is_over(call, timeout_ms) {
         return Ok(Flow::Retry);
     }
     call.session.waiting = None;
-    call.reply().integer(0);
+    call.reply().integer(have);
     Ok(Flow::Continue)
 }
 
@@ -63,20 +74,26 @@ const WAITAOF: Command<NodeHandler> = Command::new(
 );
 
 fn waitaof(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
+    refuse_on_follower(
+        call,
+        "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas \
+         are just local and are not propagated.",
+    )?;
     let local = integer(call, 1)?;
     if !(0..=1).contains(&local) {
         return Err(CommandError::Other("ERR value is out of range, value must between 0 and 1"));
     }
-    let followers = integer(call, 2)?;
-    if followers < 0 {
+    let wanted = integer(call, 2)?;
+    if wanted < 0 {
         return Err(CommandError::Other("ERR value is out of range, must be positive"));
     }
     let timeout_ms = timeout(call, 3)?;
     let target = target(call);
     let is_durable = call.worker.node.log.durable() >= target;
-    let is_met = followers == 0 && (local == 0 || is_durable);
+    let have = count(call, |row| row.flushed >= target);
+    let is_met = have >= wanted && (local == 0 || is_durable);
     if !is_met && !is_over(call, timeout_ms) {
-        if !is_durable {
+        if local > 0 && !is_durable {
             call.worker.sync_soon();
         }
         return Ok(Flow::Retry);
@@ -85,8 +102,26 @@ fn waitaof(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     let mut reply = call.reply();
     reply.array(2);
     reply.integer(i64::from(is_durable));
-    reply.integer(0);
+    reply.integer(have);
     Ok(Flow::Continue)
+}
+
+fn refuse_on_follower(call: &mut NodeCall<'_>, text: &'static str) -> Result<(), CommandError> {
+    if role::is_master(&call.worker.node.replication) {
+        return Ok(());
+    }
+    // Whoever began to wait before the role changed must not be told a count of another history.
+    let was_waiting = call.session.waiting.take().is_some();
+    Err(CommandError::Other(if was_waiting { UNBLOCKED } else { text }))
+}
+
+const UNBLOCKED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed \
+                         (master -> replica?)";
+
+/// How many followers that get records have come so far.
+fn count(call: &NodeCall<'_>, has: impl Fn(&FollowerRow) -> bool) -> i64 {
+    let rows = call.worker.node.replication.followers();
+    rows.iter().filter(|row| row.state.is_online() && has(row)).count() as i64
 }
 
 fn integer(call: &NodeCall<'_>, at: usize) -> Result<i64, CommandError> {
@@ -133,6 +168,66 @@ mod tests {
 
     use crate::handler::Flow;
     use crate::harness::TestNode;
+    use crate::replication::testing::row;
+    use crate::replication::{FollowerRow, FollowerState, Role};
+
+    #[test]
+    fn waiting_ends_when_enough_followers_have_what_was_written() {
+        let mut node = TestNode::new();
+        let mut client = node.client();
+        let at = |applied, flushed| FollowerRow {
+            applied: Lsn(applied),
+            flushed: Lsn(flushed),
+            ..row(applied.into())
+        };
+        let gone = FollowerRow { state: FollowerState::Detached, ..at(9, 9) };
+        node.node.replication.set_followers(vec![at(0, 1), gone.clone()]);
+        node.check(
+            &mut client,
+            &[
+                ("WAIT 1 0", ":1"),
+                ("SET k v", "+OK"),
+                ("WAIT 0 0", ":0"),
+                ("WAITAOF 0 1 0", "*2 :0 :1"),
+                ("WAIT 1 0", ""),
+            ],
+        );
+        let mut other = node.client();
+        node.check(&mut other, &[("SET k w", "+OK")]);
+        node.node.replication.set_followers(vec![at(1, 1), gone.clone()]);
+        node.check(&mut client, &[("WAIT 1 0", ":1"), ("WAIT 1 0", "")]);
+        node.node.replication.set_followers(vec![at(2, 2), at(3, 1), gone]);
+        node.check(
+            &mut client,
+            &[
+                ("WAIT 1 0", ":2"),
+                ("MULTI", "+OK"),
+                ("WAIT 5 0", "+QUEUED"),
+                ("WAITAOF 0 5 0", "+QUEUED"),
+                ("EXEC", "*2 :2 *2 :0 :1"),
+            ],
+        );
+    }
+
+    #[test]
+    fn nobody_waits_on_a_follower() {
+        let mut node = TestNode::new();
+        let mut client = node.client();
+        node.node.replication.set_role(Role::Following);
+        for (line, start) in [
+            ("WAIT 0 0", "-ERR WAIT cannot be used with replica instances."),
+            ("WAITAOF 0 0 0", "-ERR WAITAOF cannot be used with replica instances."),
+        ] {
+            let answer = node.run(&mut client, line);
+            assert!(answer.starts_with(start), "{answer}");
+        }
+        node.node.replication.set_role(Role::Leading);
+        node.check(&mut client, &[("WAIT 1 0", "")]);
+        node.node.replication.set_role(Role::Following);
+        let answer = node.run(&mut client, "WAIT 1 0");
+        assert!(answer.starts_with("-UNBLOCKED "), "{answer}");
+        assert!(client.session.waiting.is_none());
+    }
 
     #[test]
     fn waiting_for_followers_ends_with_the_timeout() {

@@ -1,0 +1,53 @@
+//! REPLICATION: what is promised about acknowledged writes, how far followers are, who is electable.
+
+mod lag;
+mod members;
+mod promise;
+
+use trefoil_commands::{Command, Flags, Group, Spec};
+
+use super::help::{container, help, reply_help};
+use crate::handler::NodeHandler;
+
+/// The family's commands.
+pub(super) const COMMANDS: &[Command<NodeHandler>] = &[Command {
+    spec: Spec {
+        name: "replication",
+        arity: -2,
+        group: Group::Server,
+        since: "7.2.0",
+        summary: "Groups the commands about replication.",
+        complexity: "Depends on subcommand.",
+        ..Spec::BASE
+    },
+    run: container,
+    subcommands: &[members::FORGET, HELP, lag::LAG, members::MEMBERS, promise::PROMISE],
+}];
+
+/// What only tells.
+const ABOUT: Spec = Spec {
+    arity: -2,
+    flags: Flags::LOADING.with(Flags::STALE),
+    group: Group::Server,
+    since: "7.2.0",
+    ..Spec::BASE
+};
+
+const HELP: Command<NodeHandler> = help(|call| {
+    reply_help(
+        call,
+        &[
+            "REPLICATION <subcommand> [<arg> ...]. Subcommands are:",
+            "PROMISE [<keyspace>]",
+            "    What holds for acknowledged writes now, and what could be lost.",
+            "LAG [<keyspace>]",
+            "    How far each follower is.",
+            "MEMBERS",
+            "    The followers whose acknowledgements count.",
+            "FORGET <node>",
+            "    A follower that is gone for good counts no more, and nothing is kept for it.",
+            "HELP",
+            "    These lines.",
+        ],
+    )
+});
