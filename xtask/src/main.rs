@@ -1,9 +1,11 @@
 //! `cargo xtask`: everything that contributors and CI run, on a machine with nothing but Rust.
 //!
 //! This file only reads the command line; each command lives in the module of its name.
-//! No crate of ours is linked here, so that the checks run while the workspace does not build.
+//! No crate of ours is linked here but the judges of histories, which use no other: the checks run
+//! while the workspace does not build.
 
 mod bench;
+mod chaos;
 mod peers;
 mod terminal;
 mod test;
@@ -15,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Trefoil's chores: test, peers, tidy, deny, bench")]
+#[command(name = "cargo xtask", about = "Trefoil's chores: test, peers, tidy, deny, bench, chaos")]
 struct Cli {
     #[command(subcommand)]
     chore: Chore,
@@ -33,6 +35,8 @@ enum Chore {
     Deny,
     /// Compare with Valkey and kevy on this machine and rewrite docs/BENCHMARKS.md
     Bench(bench::Options),
+    /// Plague a real cluster with faults and judge what its clients saw
+    Chaos(chaos::Options),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         Chore::Peers(options) => peers::run(&options),
         Chore::Deny => test::deny(),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Chaos(options) => chaos::run(&options),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     eprintln!("error: {error:#}");

@@ -54,9 +54,7 @@ fn loss(key: &str, writes: &[&Operation], found: Option<&str>) -> Option<String>
     };
     let lost = writes.iter().filter(overwrites).max_by_key(|operation| operation.invoked_us)?;
     let around = excerpt(makers.iter().copied().rev().take(3).chain([*lost]));
-    Some(format!(
-        "{key} holds {shown} in the end, an acknowledged write is lost:\n    {lost}{around}"
-    ))
+    Some(format!("{key} holds {shown} in the end, an acknowledged write is lost:{around}"))
 }
 
 /// A write to a key of its own, during one leader's term.

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// So many violations are shown; the first ones tell enough.
+const SHOWN_MAX: usize = 5;
+
 /// A promise that was broken, and the operations that show it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
@@ -59,8 +62,11 @@ impl Findings {
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for violation in &self.violations {
+        for violation in self.violations.iter().take(SHOWN_MAX) {
             writeln!(f, "{violation}")?;
+        }
+        if self.violations.len() > SHOWN_MAX {
+            writeln!(f, "and {} more of that kind", self.violations.len() - SHOWN_MAX)?;
         }
         for undecided in &self.undecided {
             writeln!(f, "UNDECIDED, not a pass: {undecided}")?;

@@ -117,8 +117,11 @@ fn explain(key: &str, operations: &[&Operation], stuck: &Stuck) -> String {
         .collect();
     before.sort_by_key(|operation| std::cmp::Reverse(operation.returned_us()));
     chosen.extend(before.into_iter().take(4));
+    let plain = operations
+        .iter()
+        .all(|o| matches!(o.action, Action::Set(_) | Action::Get | Action::Delete));
     let writer = match read {
-        Some(value) if !operations.iter().any(|o| writes(o, value)) => "; no single write made it",
+        Some(value) if plain && !operations.iter().any(|o| writes(o, value)) => "; nobody wrote it",
         _ => "",
     };
     format!(
