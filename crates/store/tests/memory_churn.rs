@@ -73,6 +73,6 @@ fn resident_memory_stops_growing_while_four_workers_overwrite_each_others_keys()
     // The later rounds allocate and free some 700 MB. The allocator may keep pages half full in each
     // thread's heap, which comes to as much as the data; memory that is not used again would come to
     // many times that.
-    let (data, grown) = (keyspace.memory(), seen[1].saturating_sub(seen[0]) as u64);
+    let (data, grown) = (keyspace.memory(), seen[1].saturating_sub(seen[0]));
     assert!(grown < data, "{data} bytes of data, resident after 6 and 24 rounds: {seen:?}");
 }

@@ -45,11 +45,11 @@ impl Post for Bell {
 
 fn node() -> (Arc<Node>, Arc<Bell>) {
     let sequencer = Sequencer::starting_after(Lsn::ZERO, Hlc::default());
-    let keyspace = Keyspace::new(KeyHasher::new(42), sequencer, 2);
+    let keyspace = Keyspace::new(KeyHasher::new(42), sequencer, 3);
     let (log, bell) = (Arc::new(LogQueue::new(Fsync::No, Lsn::ZERO)), Arc::new(Bell::default()));
     let post = Arc::clone(&bell) as Arc<dyn Post>;
     let place = (Identity { node: NodeId(1), cluster: ClusterId(2) }, EpochTable::default());
-    (Arc::new(Node::new(keyspace, log, place, 1, Settings::default(), post)), bell)
+    (Arc::new(Node::new(keyspace, log, place, 2, Settings::default(), post)), bell)
 }
 
 /// One record: a put, or what has to be applied alone.
@@ -77,20 +77,37 @@ fn start(node: &Arc<Node>, bell: &Arc<Bell>) -> thread::JoinHandle<()> {
     thread::spawn(move || applier.run().expect("good records"))
 }
 
-/// A worker whose connection wants to be alone once and then reads what it wrote elsewhere: turns
-/// until record `wanted` is applied, asleep in between.
-fn read_behind(node: &Node, bell: &Bell, wanted: Lsn) {
-    let mut pass = Pass::new(0);
-    let mut was_alone = false;
+/// What a connection waits for.
+#[derive(Clone, Copy, PartialEq)]
+enum Job {
+    BeAlone,
+    /// Until this record is applied.
+    ReadBehind(Lsn),
+}
+
+/// A worker with one connection: turns until it got what it wants, asleep in between.
+fn work(node: &Node, bell: &Bell, jobs: &[Job]) {
+    let (mut pass, mut left) = (Pass::new(0), jobs);
     loop {
         pass.begin(&node.exclusive);
-        if !was_alone && pass.try_alone(&node.exclusive) {
-            pass.leave_alone(&node.exclusive);
-            was_alone = true;
+        while let [job, rest @ ..] = left {
+            let done = match *job {
+                Job::ReadBehind(wanted) => node.applier.applied() >= wanted,
+                Job::BeAlone => {
+                    let alone = pass.try_alone(&node.exclusive);
+                    if alone {
+                        pass.leave_alone(&node.exclusive);
+                    }
+                    alone
+                }
+            };
+            if !done {
+                break;
+            }
+            left = rest;
         }
-        let there = node.applier.applied() >= wanted;
         node.wake(pass.end(&node.exclusive));
-        if was_alone && there {
+        if left.is_empty() {
             return;
         }
         bell.wait();
@@ -110,11 +127,12 @@ fn shuttle_what_is_committed_is_applied_and_a_parked_reader_hears_of_it() {
                 node.applier.push(put(1));
                 node.applier.set_commit(Lsn(2));
                 node.applier.push(flush(2));
-                node.applier.push(put(3));
-                node.applier.set_commit(Lsn(3));
             })
         };
-        read_behind(&node, &bell, Lsn(3));
+        work(&node, &bell, &[Job::BeAlone, Job::ReadBehind(Lsn(2))]);
+        node.applier.push(put(3));
+        node.applier.set_commit(Lsn(3));
+        work(&node, &bell, &[Job::ReadBehind(Lsn(3))]);
         receiver.join().expect("no panic");
         node.applier.stop();
         applier.join().expect("no panic");
@@ -124,33 +142,43 @@ fn shuttle_what_is_committed_is_applied_and_a_parked_reader_hears_of_it() {
     shuttle::check_pct(check, INTERLEAVINGS, 3);
 }
 
-/// Fails if `wait` sleeps on with a claim while it is paused, if `end` keeps the claim, and if
-/// `disengage` wakes nobody.
+/// Fails if `pause` does not ring, if `wait` sleeps on with a claim while it is paused, if `end` keeps
+/// the claim, if `disengage` wakes nobody, and if `resume` does not ring.
 #[test]
-fn shuttle_a_pause_ends_the_applier_s_dealings_with_the_gate() {
+fn shuttle_a_pause_ends_the_dealings_with_the_gate() {
     let check = || {
         let (node, bell) = node();
         let applier = start(&node, &bell);
         node.applier.push(flush(1));
         let loader = {
             let node = Arc::clone(&node);
-            thread::spawn(move || {
-                node.applier.set_commit(Lsn(1));
-                node.applier.pause();
-                let before = node.applier.applied();
-                thread::yield_now();
-                assert_eq!(node.applier.applied(), before, "it is paused");
-                node.applier.clear(Lsn(1));
-                node.applier.push(put(2));
-                node.applier.set_commit(Lsn(2));
-                assert_eq!(node.applier.applied(), Lsn(1), "it is paused");
-                node.applier.resume();
-            })
+            thread::spawn(move || load_anew(&node))
         };
-        read_behind(&node, &bell, Lsn(2));
+        work(&node, &bell, &[Job::ReadBehind(Lsn(2))]);
         loader.join().expect("no panic");
         node.applier.stop();
         applier.join().expect("no panic");
+        assert_eq!(node.keyspace.len(0), 1);
     };
     shuttle::check_random(check, INTERLEAVINGS);
+    shuttle::check_pct(check, INTERLEAVINGS, 3);
+}
+
+/// A worker that pauses the applier from inside the gate, so that its record can't be applied.
+fn load_anew(node: &Node) {
+    let mut pass = Pass::new(1);
+    pass.begin(&node.exclusive);
+    assert!(pass.is_inside(), "nobody has asked to be alone");
+    node.applier.set_commit(Lsn(1));
+    node.applier.pause();
+    assert_eq!(node.applier.applied(), Lsn::ZERO, "it can't be alone");
+    node.wake(pass.end(&node.exclusive));
+    pass.begin(&node.exclusive);
+    assert!(pass.is_inside(), "it does not ask to be alone any more");
+    node.wake(pass.end(&node.exclusive));
+    node.applier.clear(Lsn(1));
+    node.applier.push(put(2));
+    node.applier.set_commit(Lsn(2));
+    assert_eq!(node.applier.applied(), Lsn(1), "it is paused");
+    node.applier.resume();
 }
