@@ -1,8 +1,10 @@
 //! The binary `trefoil`: a node, and the tools around it.
 
+mod cluster;
 mod configuration;
 mod event_loop;
 mod front;
+mod http;
 mod identity;
 mod log_tool;
 mod options;
@@ -22,6 +24,7 @@ fn main() -> std::process::ExitCode {
     let result = match command {
         None => serve::serve(&ServerOptions::default()),
         Some(Command::Server(options)) => serve::serve(&options),
+        Some(Command::Cluster(options)) => cluster::run(&options),
         Some(Command::Bench(args)) => trefoil_bench::run(*args),
         Some(Command::Log(command)) => log_tool::run(command),
     };

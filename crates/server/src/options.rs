@@ -23,6 +23,8 @@ pub(crate) enum Command {
     /// in the configuration file, one `name value` a line, and in CONFIG GET and SET. The command
     /// line wins over the file. One line `ready` with the addresses is printed when it serves.
     Server(ServerOptions),
+    /// Start a local cluster of real processes: one leader and its followers.
+    Cluster(crate::cluster::ClusterOptions),
     /// Put load on a RESP server and report throughput and latency.
     Bench(Box<trefoil_bench::BenchArgs>),
     /// Look at the log of a node that is stopped, or repair it.
