@@ -20,6 +20,9 @@ pub enum Flow {
     Close,
     /// Nothing was done; the command is run again when the worker is woken.
     Retry,
+    /// The leader is to do it: the shell sends it there, see
+    /// [`crate::session::Session::take_errand`], and passes the reply on.
+    Forward,
 }
 
 /// One call.

@@ -12,16 +12,21 @@ pub mod config;
 pub mod counters;
 pub mod exclusive;
 pub mod families;
+pub mod freshness;
 pub mod handler;
 #[cfg(test)]
 pub(crate) mod harness;
+pub(crate) mod host;
 #[cfg(all(test, shuttle))]
 mod interleavings;
 pub mod log;
 pub mod mail;
+pub mod metrics;
 pub mod node;
 pub mod pause;
+pub mod peers;
 pub mod pubsub;
+pub mod readiness;
 pub mod recovery;
 pub mod release;
 pub mod replication;

@@ -13,6 +13,7 @@ use crate::clients::Clients;
 use crate::config::take_effect;
 use crate::counters::Counters;
 use crate::exclusive::{ExclusiveGate, Wake};
+use crate::freshness::Sessions;
 use crate::log::{Fsync, LogQueue};
 use crate::mail::{Mail, Post};
 use crate::pause::Pause;
@@ -32,6 +33,8 @@ pub struct Node {
     pub replication: Replication,
     /// A leader's records on their way to the data.
     pub applier: ApplyQueue,
+    /// What the sessions of a follower have seen.
+    pub sessions: Sessions,
     /// All workers' batches, or one alone.
     pub exclusive: ExclusiveGate,
     /// The configuration in force.
@@ -73,8 +76,8 @@ impl Node {
         settings: Settings,
         post: Arc<dyn Post>,
     ) -> Node {
-        // Two more parties than workers: the applier, and snapshots.
-        let exclusive = ExclusiveGate::new(workers + 2);
+        // Three more parties than workers: the applier, the peers thread, and snapshots.
+        let exclusive = ExclusiveGate::new(workers + 3);
         let snapshots = SnapshotStatus::default();
         let applier = ApplyQueue::new(keyspace.sequencer().last_lsn());
         let node = Node {
@@ -82,6 +85,7 @@ impl Node {
             log,
             applier,
             replication: Replication::new(identity, epochs),
+            sessions: Sessions::default(),
             exclusive,
             settings,
             client_counts: ClientCounts::new(workers),
@@ -113,6 +117,15 @@ impl Node {
     #[must_use]
     pub fn applier_seat(&self) -> usize {
         self.workers
+    }
+
+    /// Whether commands of every session are looked at twice because of the node's role.
+    pub(crate) fn restrain(&self, restrained: bool) {
+        if restrained {
+            self.special.fetch_or(Node::RESTRAINED, Ordering::SeqCst);
+        } else {
+            self.special.fetch_and(!Node::RESTRAINED, Ordering::SeqCst);
+        }
     }
 
     /// Wakes those who wait at the exclusive gate.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::clients::{ClientRecord, NO_COMMAND};
+use crate::freshness::Freshness;
 use crate::mail::Address;
 use crate::pubsub::Subscriptions;
 use crate::transaction::Transaction;
@@ -27,6 +28,10 @@ impl Restrictions {
     pub const SILENT: Restrictions = Restrictions(8);
     /// CLIENT NO-TOUCH: reads are no uses.
     pub const NO_TOUCH: Restrictions = Restrictions(16);
+    /// Commands are at the leader: what comes behind them follows them or waits.
+    pub const IN_FLIGHT: Restrictions = Restrictions(32);
+    /// WATCH or MULTI was given to the leader.
+    pub const AT_LEADER: Restrictions = Restrictions(64);
 
     /// Whether there is none.
     #[inline]
@@ -78,6 +83,8 @@ pub struct Session {
     pub(crate) transaction: Option<Box<Transaction>>,
     /// What it listens to.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// On a follower: how fresh its reads are to be, and what it has seen.
+    pub(crate) freshness: Option<Box<Freshness>>,
 }
 
 /// A command that is run again until the time is up.
@@ -137,6 +144,7 @@ impl Session {
             waiting: None,
             transaction: None,
             subscriptions: None,
+            freshness: None,
         }
     }
 

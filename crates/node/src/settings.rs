@@ -3,6 +3,7 @@
 //! Names, texts and ranges (CONFIG GET and SET, the configuration file) are the registry's; this is
 //! only where the values are.
 
+mod freshness;
 mod replication;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use crate::config::{SavePoint, Value};
 use crate::log::Fsync;
 use crate::replication::Policy;
 
+pub use freshness::{FollowerWrites, FreshnessSettings};
 pub use replication::ReplicationSettings;
 
 /// Values in force.
@@ -74,12 +76,16 @@ pub struct Settings {
     pub tls_ca_cert_file: RwLock<Vec<u8>>,
     /// Whether clients must show a certificate: 0 no, 1 yes, 2 if they like.
     pub tls_auth_clients: AtomicU8,
+    /// Where HTTP is answered, `host:port`, or `off`.
+    pub http: RwLock<Vec<u8>>,
     /// Worker threads; 0: one per core.
     pub threads: AtomicU64,
     /// Where the log, snapshots and the node's identity are kept.
     pub data_dir: RwLock<Vec<u8>>,
     /// What is about other nodes.
     pub replication: ReplicationSettings,
+    /// What followers answer, and answers that do not come.
+    pub freshness: FreshnessSettings,
     save_points: RwLock<Vec<SavePoint>>,
     /// Parameters that somebody has set, be it to their default.
     given: RwLock<BTreeSet<&'static str>>,
@@ -169,9 +175,11 @@ impl Default for Settings {
             tls_key_file: RwLock::default(),
             tls_ca_cert_file: RwLock::default(),
             tls_auth_clients: AtomicU8::new(1),
+            http: RwLock::new(b"127.0.0.1:8379".into()),
             threads: AtomicU64::new(0),
             data_dir: RwLock::new(b"trefoil-data".into()),
             replication: ReplicationSettings::default(),
+            freshness: FreshnessSettings::default(),
             save_points: RwLock::default(),
             given: RwLock::default(),
             remembered: RwLock::default(),

@@ -1,13 +1,15 @@
 //! Every parameter, declared once: CONFIG, the configuration file, the command line and the
 //! documentation read this.
 
+mod freshness;
 mod replication;
 
 use super::place::Place;
 use super::shape::{Shape, YES_NO};
 
-pub(crate) use replication::is_host;
+use freshness::FRESHNESS;
 use replication::REPLICATION;
+pub(crate) use replication::is_host;
 
 /// What can be configured, by one name.
 #[derive(Clone, Copy)]
@@ -58,7 +60,7 @@ pub fn find(name: &[u8]) -> Option<&'static Parameter> {
 
 /// All parameters, in the order of the documentation.
 pub fn all() -> impl Iterator<Item = &'static Parameter> {
-    [NETWORK, CLIENTS, MEMORY, EXPIRY, DURABILITY, REPLICATION, ENCODINGS, OTHERS]
+    [NETWORK, CLIENTS, MEMORY, EXPIRY, DURABILITY, REPLICATION, FRESHNESS, ENCODINGS, OTHERS]
         .into_iter()
         .flatten()
 }
@@ -124,6 +126,15 @@ const NETWORK: &[Parameter] = &[
         Place::Number(|s| &s.tcp_backlog),
         "511",
         "Connections that may wait to be accepted.",
+    )
+    .at_start(),
+    parameter(
+        "http",
+        Shape::Checked(replication::address_or_off),
+        Place::Text(|s| &s.http),
+        "127.0.0.1:8379",
+        "Address and port where /metrics and /healthz are answered, or off. The default gives way \
+         if it is taken.",
     )
     .at_start(),
     parameter(

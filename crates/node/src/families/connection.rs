@@ -132,6 +132,7 @@ fn reset(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
 /// What the client library said of itself stays: it is still the same library.
 fn be_as_new(session: &mut Session) {
     session.reset_transaction();
+    session.reset_freshness();
     session.select(0);
     session.speak(Protocol::Resp2);
     session.silence = Silence::None;

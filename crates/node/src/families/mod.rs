@@ -5,6 +5,7 @@ mod client;
 mod command;
 mod config;
 mod connection;
+mod consistency;
 mod fields;
 mod handshake;
 mod help;
@@ -29,6 +30,7 @@ pub fn all() -> impl Iterator<Item = &'static Command<NodeHandler>> {
         acl::COMMANDS,
         client::COMMANDS,
         connection::COMMANDS,
+        consistency::COMMANDS,
         handshake::COMMANDS,
         persistence::COMMANDS,
         pubsub::COMMANDS,

@@ -89,6 +89,8 @@ pub struct Replication {
     pub lag_alerts: AtomicU64,
     /// The record before the first one that the log still holds, for INFO.
     log_floor: AtomicU64,
+    /// How often the epochs or the leader were told anew.
+    version: AtomicU64,
     state: Mutex<State>,
     /// What the peers thread is asked to do.
     pub orders: Orders,
@@ -122,6 +124,7 @@ impl Replication {
             partial_syncs: AtomicU64::new(0),
             lag_alerts: AtomicU64::new(0),
             log_floor: AtomicU64::new(0),
+            version: AtomicU64::new(1),
             state: Mutex::new(State {
                 identity,
                 epochs,
@@ -278,6 +281,13 @@ impl Replication {
     /// Told by the peers thread.
     pub fn set_epochs(&self, epochs: EpochTable) {
         self.state().epochs = epochs;
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Another one whenever [`Replication::epochs`] or [`Replication::leader`] are.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// The last epoch that began; 0: none yet.
@@ -317,5 +327,6 @@ impl Replication {
     /// Told by the peers thread.
     pub fn set_leader(&self, leader: Option<LeaderLink>) {
         self.state().leader = leader;
+        self.version.fetch_add(1, Ordering::Release);
     }
 }

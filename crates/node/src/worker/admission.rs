@@ -51,7 +51,12 @@ impl Worker {
         {
             return Some(self.reject(session, &not_for_subscribers(entry), out));
         }
-        if restrictions.has(Restrictions::IN_MULTI) && !entry.spec.flags.has(Flags::NOT_QUEUED) {
+        if let Some(ran) = self.admit_by_role(session, entry, args, out) {
+            return Some(ran);
+        }
+        if session.restrictions.has(Restrictions::IN_MULTI)
+            && !entry.spec.flags.has(Flags::NOT_QUEUED)
+        {
             return Some(self.queue(session, entry, args, out));
         }
         None
@@ -108,6 +113,13 @@ impl Worker {
         self.writer.no_touch = false;
         if ran.flow == Flow::Retry {
             session.silence = before;
+        }
+        if ran.flow == Flow::Forward
+            && matches!(session.silence, Silence::Always | Silence::This)
+            && let Some(errand) =
+                session.freshness.as_mut().and_then(|freshness| freshness.errand.as_mut())
+        {
+            errand.heard = false;
         }
         match session.silence {
             Silence::None | Silence::Next => {}

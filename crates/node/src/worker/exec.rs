@@ -117,6 +117,13 @@ impl Worker {
             return Ok(Ran::independent(Flow::Retry));
         }
         self.writer.following_ms = self.node.following_ms();
+        if self.writer.following_ms.is_some() && queue.flags().has(Flags::WRITE) {
+            // The role has changed since the command was admitted.
+            if alone {
+                self.leave_alone();
+            }
+            return Ok(Ran::independent(Flow::Retry));
+        }
         let mut transaction = session.transaction.take().unwrap_or_default();
         session.reset_transaction();
         let Some(queue) = transaction.take_queue() else { return Err(BROKEN) };

@@ -12,6 +12,7 @@ mod admission;
 mod exec;
 mod memory;
 mod publish;
+mod role;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -34,6 +35,7 @@ use trefoil_wire::resp::{Reply, ReplyBuf};
 use crate::counters::Calls;
 use crate::exclusive::Pass;
 pub use crate::exclusive::Wake;
+use crate::freshness::FollowerView;
 use crate::handler::{Flow, NodeCall};
 use crate::log::LogHealth;
 use crate::node::Node;
@@ -69,6 +71,8 @@ pub struct Worker {
     evicts_by: Option<Policy>,
     /// When the counters are looked at next, Unix milliseconds.
     next_sample_ms: u64,
+    /// While the node does not lead: what reads are judged by in this turn.
+    pub(crate) follower: FollowerView,
 }
 
 /// What is known of a command before its turn comes.
@@ -113,6 +117,7 @@ impl Worker {
             pool: Pool::default(),
             evicts_by: None,
             next_sample_ms: 0,
+            follower: FollowerView::default(),
         }
     }
 
@@ -127,6 +132,9 @@ impl Worker {
         self.gated = self.node.is_gated();
         self.pass.begin(&self.node.exclusive);
         self.writer.following_ms = self.node.following_ms();
+        if self.writer.following_ms.is_some() {
+            self.follower.refresh(&self.node);
+        }
     }
 
     /// Ends it: what was written goes to the log. Says which workers are to be woken.
@@ -198,11 +206,11 @@ impl Worker {
         out: &mut ReplyBuf,
     ) -> Ran {
         let Some(entry) = prepared.entry else {
-            return self.reject(session, &unknown_command(args), out);
+            return self.refuse_mistake(session, &unknown_command(args), out);
         };
         session.command = entry.id;
         if !entry.spec.takes(args.len()) {
-            return self.reject(session, &wrong_arity(&entry.full_name), out);
+            return self.refuse_mistake(session, &wrong_arity(&entry.full_name), out);
         }
         if (!session.restrictions.is_none() || self.node.is_special())
             && let Some(ran) = self.admit(session, entry, prepared, args, out)
@@ -281,6 +289,10 @@ impl Worker {
                     return Ran::independent(Flow::Retry);
                 }
                 self.writer.following_ms = node.following_ms();
+                if self.may_not_write(entry) {
+                    self.leave_alone();
+                    return Ran::independent(Flow::Retry);
+                }
                 Txn::exclusive(keyspace, &mut self.writer, session.db)
             }
             _ => {
@@ -301,6 +313,10 @@ impl Worker {
                 }
                 if alone {
                     self.writer.following_ms = node.following_ms();
+                    if self.may_not_write(entry) {
+                        self.leave_alone();
+                        return Ran::independent(Flow::Retry);
+                    }
                     Txn::exclusive(keyspace, &mut self.writer, session.db)
                 } else {
                     Txn::several(keyspace, &mut self.writer, session.db, &mut self.stripes)
@@ -333,6 +349,11 @@ impl Worker {
     #[must_use]
     pub(crate) fn may_touch_data(&self) -> bool {
         self.pass.is_inside()
+    }
+
+    /// Whether the node has stopped to lead since the command was admitted.
+    fn may_not_write(&self, entry: &Entry) -> bool {
+        self.writer.following_ms.is_some() && entry.spec.flags.has(Flags::WRITE)
     }
 
     /// Gives the gate back and goes on as one of many.

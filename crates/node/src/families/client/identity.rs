@@ -64,7 +64,8 @@ fn setname(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
 }
 
 /// Names a session; empty: takes its name away.
-pub(in crate::families) fn set_name(session: &Session, name: &[u8]) {
+pub(in crate::families) fn set_name(session: &mut Session, name: &[u8]) {
+    session.on_renamed();
     session.record.relabel(|labels| labels.name = name.into());
 }
 

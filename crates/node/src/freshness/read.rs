@@ -1,0 +1,103 @@
+//! What is done with a read on a follower.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use trefoil_replication::{Consistency, Decision, ReadView, SessionClock, decide};
+
+use crate::replication::Order;
+use crate::session::Session;
+use crate::worker::Worker;
+
+/// See the module.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// It is answered here.
+    Serve,
+    /// It is tried again when more is applied.
+    Wait,
+    /// The leader answers it.
+    Forward,
+    /// What the session saw is lost.
+    Lost,
+}
+
+impl Worker {
+    /// Decides about a read, within a turn.
+    pub(crate) fn judge_read(&mut self, session: &mut Session) -> Verdict {
+        let consistency = session.consistency(&self.node.settings);
+        let verdict = match consistency {
+            Consistency::Session => self.judge_session_read(session),
+            Consistency::Bounded(_) if self.lags() => Verdict::Forward,
+            other => self.verdict(self.decide(other, SessionClock::Unknown)),
+        };
+        match (verdict, &mut session.freshness) {
+            (Verdict::Wait, _) => self.wait_or_forward(session),
+            (verdict, Some(freshness)) => {
+                freshness.waits_since_ms = None;
+                verdict
+            }
+            (verdict, None) => verdict,
+        }
+    }
+
+    fn judge_session_read(&mut self, session: &mut Session) -> Verdict {
+        let seen = session.seen(&self.node, &self.follower);
+        if self.follower.has_lost(seen) {
+            return Verdict::Lost;
+        }
+        let freshness = session.freshness.get_or_insert_default();
+        let clock = match freshness.is_probed(self.writer.now_ms, self.follower.fresh_at_ms) {
+            true => SessionClock::At(seen),
+            false => SessionClock::Unknown,
+        };
+        let decision = self.decide(Consistency::Session, clock);
+        if decision == Decision::Probe {
+            self.node.replication.orders.put(Order::Probe);
+            self.node.post.wake_peers();
+        }
+        self.verdict(decision)
+    }
+
+    fn decide(&self, consistency: Consistency, clock: SessionClock) -> Decision {
+        let follower = &self.follower;
+        let view = ReadView {
+            epochs: &follower.epochs,
+            applied: follower.applied,
+            ready: follower.is_ready,
+            attached: follower.leader.is_some(),
+            fresh_at: (follower.fresh_at_ms > 0).then_some(follower.fresh_at_ms),
+        };
+        decide(consistency, clock, &view, self.writer.now_ms)
+    }
+
+    fn verdict(&self, decision: Decision) -> Verdict {
+        match decision {
+            Decision::Serve => Verdict::Serve,
+            Decision::Wait | Decision::Probe => Verdict::Wait,
+            Decision::Forward => Verdict::Forward,
+            Decision::LostBranch => Verdict::Lost,
+        }
+    }
+
+    /// Waits until the time is up, then lets the leader answer.
+    fn wait_or_forward(&self, session: &mut Session) -> Verdict {
+        let patience_ms = self.node.settings.freshness.session_wait_ms.load(Relaxed);
+        let freshness = session.freshness.get_or_insert_default();
+        let since_ms = *freshness.waits_since_ms.get_or_insert(self.writer.now_ms);
+        // A clock that was set back must not make anybody wait for longer.
+        if self.writer.now_ms >= since_ms && self.writer.now_ms - since_ms < patience_ms {
+            return Verdict::Wait;
+        }
+        freshness.waits_since_ms = None;
+        Verdict::Forward
+    }
+
+    /// Whether this follower is taken out of `bounded` reads because of its lag.
+    fn lags(&self) -> bool {
+        let limits = self.node.settings.replication.lag_limits();
+        let behind = self.follower.leader_end.0.saturating_sub(self.follower.applied.0);
+        let age_ms = self.writer.now_ms.saturating_sub(self.follower.fresh_at_ms);
+        (limits.records != 0 && behind > limits.records)
+            || (limits.millis != 0 && age_ms > limits.millis)
+    }
+}

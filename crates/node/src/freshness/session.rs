@@ -1,0 +1,221 @@
+//! What one connection of a follower knows of its session, and what it has under way at the leader.
+
+use std::sync::Arc;
+
+use trefoil_clock::Position;
+use trefoil_replication::Consistency;
+
+use crate::node::Node;
+use crate::session::{Restrictions, Session};
+use crate::settings::Settings;
+
+use super::sessions::Key;
+use super::{Clock, Errand, FollowerView, Transaction};
+
+/// See the module. Boxed: connections to a leader have none.
+#[derive(Default, Debug)]
+pub struct Freshness {
+    /// CONSISTENCY; None: the default is in force.
+    pub(crate) consistency: Option<Consistency>,
+    clock: Option<Arc<Clock>>,
+    /// The clock that it had under another name.
+    former: Option<Arc<Clock>>,
+    probe: Probe,
+    /// How many of the node's floors its clock has been raised to.
+    floors: u64,
+    /// Since when the next read waits, Unix milliseconds.
+    pub(super) waits_since_ms: Option<u64>,
+    /// What it has begun at the leader.
+    pub(crate) transaction: Transaction,
+    /// The database that the transaction selects, if it does.
+    pub(crate) selects: Option<u8>,
+    /// How the command that was just told to be forwarded goes.
+    pub(crate) errand: Option<Errand>,
+    /// Commands at the leader whose replies have not come.
+    pub(crate) in_flight: u32,
+    /// The connection to the leader is to be given up: it has a transaction that is over here.
+    gives_up: bool,
+    /// The other end is a node that forwards what its clients send.
+    pub(crate) is_peer: bool,
+}
+
+/// Whether it is known where the leader stood after the connection was made.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Probe {
+    /// Nobody was asked.
+    #[default]
+    None,
+    /// The leader was asked at that time, when the newest answer was to a probe of the other one; Unix
+    /// milliseconds.
+    Asked(u64, u64),
+    /// It is.
+    Done,
+}
+
+impl Freshness {
+    /// Whether the session's clock says all: the leader was asked after the connection was made, and
+    /// what it had then is applied here.
+    pub(super) fn is_probed(&mut self, now_ms: u64, fresh_at_ms: u64) -> bool {
+        match self.probe {
+            Probe::None => self.probe = Probe::Asked(now_ms, fresh_at_ms),
+            Probe::Asked(asked_ms, before) if fresh_at_ms > asked_ms && fresh_at_ms != before => {
+                self.probe = Probe::Done;
+            }
+            Probe::Asked(..) | Probe::Done => {}
+        }
+        self.probe == Probe::Done
+    }
+}
+
+impl Session {
+    /// How fresh its reads are to be.
+    pub(crate) fn consistency(&self, settings: &Settings) -> Consistency {
+        let chosen = self.freshness.as_ref().and_then(|freshness| freshness.consistency);
+        chosen.unwrap_or_else(|| settings.freshness.consistency())
+    }
+
+    /// What it wrote or saw through this node.
+    pub(crate) fn seen(&mut self, node: &Node, view: &FollowerView) -> Position {
+        let floors = node.sessions.floors();
+        let (id, clock) = (self.address.id, self.clock(node, view));
+        if let Some(freshness) = &mut self.freshness
+            && freshness.floors != floors
+        {
+            freshness.floors = floors;
+            let floor = node.sessions.floor();
+            if id < floor.before_client {
+                clock.raise(floor.seen);
+            }
+        }
+        clock.seen()
+    }
+
+    fn clock(&mut self, node: &Node, view: &FollowerView) -> Arc<Clock> {
+        if let Some(clock) = self.freshness.as_ref().and_then(|freshness| freshness.clock.as_ref())
+        {
+            return Arc::clone(clock);
+        }
+        let clock = match self.key(&node.settings) {
+            Some(key) => node.sessions.clock(key, |seen| view.has_lost(seen)),
+            None => Arc::default(),
+        };
+        let freshness = self.freshness.get_or_insert_default();
+        if let Some(former) = freshness.former.take() {
+            clock.raise(former.seen());
+        }
+        Arc::clone(freshness.clock.insert(clock))
+    }
+
+    /// Whose session it is. None: nobody else's.
+    fn key(&self, settings: &Settings) -> Option<Key> {
+        if settings.freshness.is_scope_connection() {
+            return None;
+        }
+        let name = self.record.labels().name;
+        Some(if name.is_empty() { Key::Host(self.record.peer.ip()) } else { Key::Name(name) })
+    }
+
+    /// It has another name from now on: its session is joined with that of the name.
+    pub(crate) fn on_renamed(&mut self) {
+        if let Some(freshness) = &mut self.freshness
+            && let Some(clock) = freshness.clock.take()
+        {
+            freshness.former = Some(clock);
+        }
+    }
+
+    /// SESSION RESUME: it continues where another one was. A clock that is lost is given up.
+    pub(crate) fn resume(&mut self, node: &Node, view: &FollowerView, at: Position) {
+        let seen = self.seen(node, view);
+        if view.has_lost(seen)
+            && let Some(freshness) = &mut self.freshness
+        {
+            freshness.clock = None;
+        }
+        self.clock(node, view).raise(at);
+        // The token says all that the session has seen.
+        if let Some(freshness) = &mut self.freshness {
+            freshness.probe = Probe::Done;
+        }
+    }
+
+    /// The leader said where it stood behind what this session sent: the session has seen that much.
+    pub fn on_leader_position(&mut self, node: &Node, at: Position) {
+        let mut view = FollowerView::default();
+        if self.freshness.as_ref().is_none_or(|freshness| freshness.clock.is_none()) {
+            view.refresh(node);
+        }
+        self.clock(node, &view).raise(at);
+        if let Some(freshness) = &mut self.freshness {
+            freshness.probe = Probe::Done;
+        }
+    }
+
+    /// How the command goes to the leader that [`crate::handler::Flow::Forward`] was said of.
+    pub fn take_errand(&mut self) -> Option<Errand> {
+        self.freshness.as_mut()?.errand.take()
+    }
+
+    /// Whether the connection to the leader is to be made anew; asked once.
+    pub fn gives_leader_up(&mut self) -> bool {
+        self.freshness.as_mut().is_some_and(|freshness| std::mem::take(&mut freshness.gives_up))
+    }
+
+    /// So many of its commands are at the leader.
+    pub fn set_in_flight(&mut self, commands: usize) {
+        self.freshness.get_or_insert_default().in_flight =
+            u32::try_from(commands).unwrap_or(u32::MAX);
+        match commands {
+            0 => self.restrictions.clear(Restrictions::IN_FLIGHT),
+            _ => self.restrictions.set(Restrictions::IN_FLIGHT),
+        }
+    }
+
+    /// Whether it has begun something at the leader that is not over, so that the connection to it is
+    /// needed.
+    #[must_use]
+    pub fn needs_leader(&self) -> bool {
+        self.restrictions.has(Restrictions::AT_LEADER)
+    }
+
+    /// What it has begun at the leader changes.
+    pub(crate) fn set_transaction(&mut self, transaction: Transaction) {
+        self.freshness.get_or_insert_default().transaction = transaction;
+        match transaction {
+            Transaction::None => self.restrictions.clear(Restrictions::AT_LEADER),
+            _ => self.restrictions.set(Restrictions::AT_LEADER),
+        }
+    }
+
+    /// The connection to the leader is gone, and with it what was begun there: a transaction will not
+    /// be executed.
+    pub fn on_leader_lost(&mut self) {
+        let Some(freshness) = &mut self.freshness else { return };
+        freshness.selects = None;
+        match freshness.transaction {
+            Transaction::None => {}
+            Transaction::Watching | Transaction::Unwatched => {
+                self.set_transaction(Transaction::Unwatched);
+            }
+            Transaction::Multi => {
+                self.set_transaction(Transaction::None);
+                self.begin_transaction();
+                self.break_transaction();
+            }
+        }
+    }
+
+    /// The transaction at the leader is given up.
+    pub(crate) fn abandon_leader(&mut self) {
+        self.on_leader_lost();
+        self.freshness.get_or_insert_default().gives_up = true;
+    }
+
+    /// RESET: a new session. What it was is only remembered as far as it is still under way.
+    pub(crate) fn reset_freshness(&mut self) {
+        let Some(before) = self.freshness.take() else { return };
+        self.set_transaction(Transaction::None);
+        self.freshness.get_or_insert_default().gives_up =
+            before.gives_up || before.transaction != Transaction::None;
+    }
+}
