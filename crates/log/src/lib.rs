@@ -24,6 +24,7 @@ mod note;
 mod position;
 mod recover;
 mod repair;
+mod reseed;
 mod run;
 mod run_list;
 mod scan;
@@ -48,6 +49,10 @@ pub use note::{EpochCause, EpochEntry, Note};
 pub use position::{ClusterId, FrameSeq, Identity, Positions, SegmentNo, Stream};
 pub use recover::{LogEnd, Recovered, recover, recover_up_to};
 pub use repair::{RepairReport, repair};
+pub use reseed::{
+    Aside, OldData, Replacement, Reseed, ReseedError, Reseeded, list_aside, remove_aside,
+    resume_if_interrupted, used_epoch,
+};
 pub use run::{RecordView, Run, RunBuilder, RunError, RunHeader, RunReader, put_record};
 pub use run_list::{RunList, put_run};
 pub use scan::{LogScan, Tally};
@@ -57,8 +62,9 @@ pub use segment::{
 };
 pub use snapshot::{
     PieceHead, PieceRef, SnapshotEnd, SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotName,
-    SnapshotReader, SnapshotWriter, decode_piece, highest_snapshot_epoch, list_snapshots,
-    newest_valid, remove_unfinished, void_snapshots_after,
+    SnapshotReader, SnapshotWriter, decode_piece, forget_seeds, highest_snapshot_epoch,
+    import_snapshot, list_snapshots, newest_valid, remove_unfinished, seeded_until,
+    void_snapshots_after,
 };
 pub use tail::{TailError, TailRead, TailReader};
 pub use verify::{VerifyReport, verify};

@@ -49,8 +49,12 @@ impl<'a> Iterator for RunList<'a> {
         if self.broken || self.cursor.is_empty() {
             return None;
         }
-        let run = decode_run(&mut self.cursor);
-        self.broken = run.is_none();
+        let mut cursor = self.cursor.clone();
+        let run = decode_run(&mut cursor);
+        match run {
+            Some(_) => self.cursor = cursor,
+            None => self.broken = true,
+        }
         run
     }
 }

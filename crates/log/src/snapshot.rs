@@ -10,6 +10,7 @@
 
 mod catalog;
 mod format;
+mod import;
 mod reader;
 mod writer;
 
@@ -17,6 +18,9 @@ pub use self::catalog::{
     SnapshotName, highest_snapshot_epoch, list_snapshots, newest_valid, remove_unfinished,
     void_snapshots_after,
 };
+pub(crate) use self::catalog::{is_snapshot_name, is_unfinished_name, snapshot_name};
 pub use self::format::{PieceHead, SnapshotEnd, SnapshotFooter, SnapshotHeader};
+pub use self::import::{forget_seeds, import_snapshot, seeded_until};
+pub(crate) use self::import::{is_seed_mark, own, place};
 pub use self::reader::{PieceRef, SnapshotError, SnapshotReader, decode_piece};
 pub use self::writer::SnapshotWriter;

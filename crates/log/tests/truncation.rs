@@ -232,7 +232,7 @@ impl Model {
         assert_eq!(recovered.end.positions.get(stream()), Lsn(records.len() as u64));
         match self.perhaps_cut_to.take() {
             Some(lsn) if records.len() <= lsn && self.durable >= lsn => {
-                assert_eq!(records.len(), lsn)
+                assert_eq!(records.len(), lsn);
             }
             _ => assert!(records.len() >= self.durable, "{} of {}", records.len(), self.durable),
         }

@@ -18,12 +18,20 @@ pub struct SnapshotName {
     pub name: String,
 }
 
-pub(super) fn snapshot_name(end_lsn: Lsn) -> String {
+pub(crate) fn snapshot_name(end_lsn: Lsn) -> String {
     format!("snap-{:020}.trefoil", end_lsn.0)
 }
 
 pub(super) fn part_name(start_lsn: Lsn) -> String {
     format!("snap-{:020}.part", start_lsn.0)
+}
+
+pub(crate) fn is_snapshot_name(name: &str) -> bool {
+    digits_between(name, "snap-", ".trefoil").is_some()
+}
+
+pub(crate) fn is_unfinished_name(name: &str) -> bool {
+    digits_between(name, "snap-", ".part").is_some()
 }
 
 /// All completed snapshots, the newest first. Nothing is opened.
@@ -118,7 +126,7 @@ pub fn highest_snapshot_epoch<D: Disk>(disk: &D) -> io::Result<Epoch> {
 /// Removes what unfinished snapshots left behind and returns how many there were.
 pub fn remove_unfinished<D: Disk>(disk: &D) -> io::Result<usize> {
     let names = disk.list()?;
-    let parts = names.iter().filter(|name| digits_between(name, "snap-", ".part").is_some());
+    let parts = names.iter().filter(|name| is_unfinished_name(name));
     let mut removed = 0;
     for name in parts {
         disk.remove(name)?;

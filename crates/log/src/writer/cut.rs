@@ -8,6 +8,8 @@
 //! * No snapshot ends behind a cut: it is void before the note that cuts is written. A crash on the way
 //!   leaves the whole history, to be recovered from an older snapshot.
 
+use std::io;
+
 use trefoil_clock::{Lsn, ShardId};
 
 use super::Writer;
@@ -19,7 +21,9 @@ use crate::note::Note;
 use crate::position::{FrameSeq, Stream};
 use crate::scan::SegmentScan;
 use crate::segment::SegmentInfo;
-use crate::snapshot::{remove_unfinished, void_snapshots_after};
+use crate::snapshot::{
+    SnapshotName, list_snapshots, remove_unfinished, seeded_until, void_snapshots_after,
+};
 
 impl<D: Disk> Writer<D> {
     /// Copies the records of `stream` above `above`, as far as they count and are still in the log, to an
@@ -80,11 +84,24 @@ impl<D: Disk> Writer<D> {
         Ok(())
     }
 
+    /// Whether the history of a shard can be cut behind `lsn`: something is left to recover the rest from,
+    /// the log from its first record on or an older snapshot. Otherwise only a reseed helps.
+    pub fn can_truncate(&self, shard: ShardId, lsn: Lsn) -> io::Result<bool> {
+        let stream = Stream::leader(shard);
+        let oldest = self.segments().find_map(|segment| segment.range(stream));
+        let from_first = oldest.map_or(self.appended(stream) == Lsn::ZERO, |r| r.first <= Lsn(1));
+        // A seed is not whole before the records up to its end have come.
+        let seeded = seeded_until(&self.disk)?;
+        let is_older =
+            |one: &SnapshotName| one.end_lsn <= lsn && seeded.is_none_or(|end| end <= lsn);
+        Ok(from_first || list_snapshots(&self.disk)?.iter().any(is_older))
+    }
+
     /// Cuts the history of a shard: its leader records above `lsn` are void, the next one is `lsn + 1`.
     /// Snapshots that end above it are void as well, and one that is being taken will not be completed.
     /// Returns the void snapshots' new names. Durable when it returns.
     ///
-    /// A snapshot that ends at or before `lsn`, or the log from its first record on, has to be there.
+    /// Only if [`Writer::can_truncate`] says so.
     ///
     /// # Errors
     /// The history may be cut or not; the records are still there. After
