@@ -5,18 +5,22 @@
 //! Invariants: progress is told only after the disk has it; a failed sync ends the node; a full
 //! disk loses nothing, the driver keeps what it could not write and tries again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trefoil_clock::{Epoch, Lsn, Origin, ShardId};
+use trefoil_clock::{Epoch, EpochEntry, Lsn, Origin, ShardId};
 use trefoil_log::{
-    Disk, Positions, Prepared, Run as LogRun, RunHeader, Stream, WriteError, Writer,
+    Disk, EpochCause, Note, Positions, Prepared, Run as LogRun, RunHeader, Stream, WriteError,
+    Writer,
 };
 use trefoil_store::record::LogBatch;
 
 use super::group::Grouping;
 use super::merge::Merge;
 use super::queue::{Fsync, LogHealth, LogQueue, POLL, Taken};
+use super::task::{Task, Ticket};
+use crate::applier::Received;
 
 /// The shard of the keyspace `default`.
 pub const SHARD: ShardId = ShardId(0);
@@ -34,10 +38,11 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 pub struct LogLost(#[source] pub WriteError, pub Lsn);
 
 /// What a turn came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Turn {
     /// There is more to come.
     Continue,
+    /// Everything that was handed over is synced, and this is to be carried out now.
+    Asked(Task, Ticket),
     /// Everything is written and the clean stop is marked.
     Stopped,
 }
@@ -47,9 +52,14 @@ pub struct LogDriver<D: Disk> {
     queue: Arc<LogQueue>,
     writer: Writer<D>,
     merge: Merge,
+    /// What a leader sent and is not written yet, and how many runs of the first are.
+    received: VecDeque<Arc<Received>>,
+    runs_written: usize,
+    task: Option<(Task, Ticket)>,
     epoch: Epoch,
-    /// Called when records became durable, or few enough wait again: somebody may wait for that.
-    on_durable: Box<dyn Fn() + Send>,
+    /// Called when records were written or became durable, or few enough wait again: somebody may
+    /// wait for that.
+    on_progress: Box<dyn Fn() + Send>,
     /// Time since an arbitrary beginning.
     clock: Clock,
     last_sync: Duration,
@@ -58,6 +68,9 @@ pub struct LogDriver<D: Disk> {
     /// No next segment is tried to be made before: the disk was full.
     prepare_after: Option<Duration>,
     quiet_polls: u32,
+    /// Up to here a valid snapshot covers the log, and up to there it was let go.
+    covered: Lsn,
+    retained_after: Lsn,
     grouping: Grouping,
     failing: bool,
     spare_ready: bool,
@@ -72,7 +85,7 @@ impl<D: Disk> LogDriver<D> {
         queue: Arc<LogQueue>,
         writer: Writer<D>,
         epoch: Epoch,
-        on_durable: Box<dyn Fn() + Send>,
+        on_progress: Box<dyn Fn() + Send>,
     ) -> LogDriver<D> {
         let end = writer.appended(stream());
         let began = Instant::now();
@@ -80,13 +93,18 @@ impl<D: Disk> LogDriver<D> {
             merge: Merge::starting_after(end.max(queue.appended())),
             queue,
             writer,
+            received: VecDeque::new(),
+            runs_written: 0,
+            task: None,
             epoch,
-            on_durable,
+            on_progress,
             clock: Box::new(move || began.elapsed()),
             last_sync: Duration::ZERO,
             sync_owed: Lsn::ZERO,
             prepare_after: None,
             quiet_polls: 0,
+            covered: Lsn::ZERO,
+            retained_after: Lsn::ZERO,
             grouping: Grouping::default(),
             failing: false,
             spare_ready: false,
@@ -113,9 +131,11 @@ impl<D: Disk> LogDriver<D> {
 
     fn round(&mut self, patience: Option<Duration>) -> Result<Turn, LogLost> {
         let taken = self.queue.take(patience);
-        let quiet = taken.batches.is_empty();
+        let quiet = taken.batches.is_empty() && taken.received.is_empty();
         self.quiet_polls = if quiet { self.quiet_polls.saturating_add(1) } else { 0 };
-        let Taken { mut batches, sync_wanted, stop } = taken;
+        let Taken { mut batches, received, task, sync_wanted, stop } = taken;
+        self.received.extend(received);
+        self.task = self.task.take().or(task);
         let mut records = count(&batches);
         if self.queue.fsync() == Fsync::Always && (1..self.grouping.target()).contains(&records) {
             let missing = self.grouping.target() - records;
@@ -126,18 +146,22 @@ impl<D: Disk> LogDriver<D> {
             self.merge.add(batch);
         }
         if sync_wanted {
-            self.sync_owed = self.merge.last();
+            self.sync_owed = self.received.back().map_or(self.merge.last(), |last| last.last());
         }
         // First of all, because it makes room on a full disk.
         self.retain()?;
         let mut used = Vec::new();
         let written = self.write(&mut used);
         if self.queue.give_back(used.into_iter()) {
-            (self.on_durable)();
+            (self.on_progress)();
         }
         match written {
             Ok(()) => self.recovered(),
             Err(error) => return self.failed(error, stop),
+        }
+        if self.writer.written(stream()) > self.queue.appended() {
+            // Before the sync: followers can have it meanwhile.
+            self.tell();
         }
         let dirty = self.writer.durable_seq() < self.writer.written_seq();
         let due = match self.queue.fsync() {
@@ -145,7 +169,7 @@ impl<D: Disk> LogDriver<D> {
             Fsync::Everysec => self.since_sync() >= SYNC_EVERY,
             Fsync::No => false,
         };
-        let owed = self.sync_owed > self.writer.durable(stream());
+        let owed = self.sync_owed > self.writer.durable(stream()) || self.task.is_some();
         if dirty && (due || owed) {
             self.last_sync = (self.clock)();
             if let Err(error) = self.writer.sync() {
@@ -154,7 +178,12 @@ impl<D: Disk> LogDriver<D> {
             self.grouping.on_synced(records, self.since_sync());
         }
         self.tell();
-        if stop && self.merge.is_empty() {
+        if self.is_drained()
+            && let Some((task, ticket)) = self.task.take()
+        {
+            return Ok(Turn::Asked(task, ticket));
+        }
+        if stop && self.is_drained() {
             self.writer.clean_stop().map_err(|error| self.lost(error))?;
             self.tell();
             return Ok(Turn::Stopped);
@@ -173,12 +202,14 @@ impl<D: Disk> LogDriver<D> {
         if self.failing {
             return Some(RETRY_AFTER);
         }
+        // Who waits for a record wakes us.
+        let sleeps = self.queue.is_urgent() || self.quiet_polls > POLLS_BEFORE_SLEEP;
         match self.queue.fsync() {
             Fsync::Always if self.spare_ready => None,
-            Fsync::Everysec if dirty && self.quiet_polls > POLLS_BEFORE_SLEEP => {
+            Fsync::Everysec if dirty && sleeps => {
                 Some(SYNC_EVERY.saturating_sub(self.since_sync()).max(POLL))
             }
-            _ if self.quiet_polls > POLLS_BEFORE_SLEEP && self.spare_ready => None,
+            _ if sleeps && self.spare_ready => None,
             _ => Some(POLL),
         }
     }
@@ -199,15 +230,105 @@ impl<D: Disk> LogDriver<D> {
             self.queue.add_bytes_logged(payload.len() as u64);
             used.extend(self.merge.done());
         }
+        self.write_received()?;
         self.writer.write()
+    }
+
+    /// Writes what a leader has sent, as it is. An epoch that begins with a run is noted before it.
+    fn write_received(&mut self) -> Result<(), WriteError> {
+        while let Some(message) = self.received.front().cloned() {
+            while let Some(run) = message.runs.get(self.runs_written) {
+                if run.epoch != self.epoch {
+                    self.enter_epoch(run.epoch)?;
+                }
+                let header = RunHeader {
+                    shard: SHARD,
+                    origin: Origin::LEADER,
+                    epoch: run.epoch,
+                    base_lsn: run.base.lsn,
+                    base_hlc: run.base.hlc,
+                    count: run.count,
+                };
+                let payload = &message.bytes[run.range.clone()];
+                self.writer.append_runs(&[LogRun { header, payload }])?;
+                self.queue.add_bytes_logged(payload.len() as u64);
+                self.merge.skip_to(header.last_lsn());
+                self.runs_written += 1;
+            }
+            self.runs_written = 0;
+            self.received.pop_front();
+            if self.queue.wrote_received(message.bytes.len()) {
+                (self.on_progress)();
+            }
+        }
+        Ok(())
+    }
+
+    /// The records that follow are of another epoch, which another node leads.
+    fn enter_epoch(&mut self, epoch: Epoch) -> Result<(), WriteError> {
+        let epochs = self.queue.epochs();
+        let entry = epochs.entries().iter().find(|entry| entry.epoch == epoch).copied();
+        let entry = entry.expect("records are handed over after the epoch that they belong to");
+        self.note_epoch(entry, EpochCause::Grant)
+    }
+
+    /// Notes that an epoch begins.
+    pub(super) fn note_epoch(
+        &mut self,
+        entry: EpochEntry,
+        cause: EpochCause,
+    ) -> Result<(), WriteError> {
+        self.writer.append_note(&Note::EpochStart { shard: SHARD, entry, cause })?;
+        self.epoch = entry.epoch;
+        Ok(())
+    }
+
+    /// Notes that an epoch of this node begins, for certain.
+    pub(super) fn begin_epoch(
+        &mut self,
+        entry: EpochEntry,
+        cause: EpochCause,
+    ) -> Result<(), LogLost> {
+        let noted = self.note_epoch(entry, cause).and_then(|()| self.writer.sync());
+        noted.map_err(|error| self.lost(error))?;
+        self.tell();
+        Ok(())
+    }
+
+    pub(super) fn writer_mut(&mut self) -> &mut Writer<D> {
+        &mut self.writer
+    }
+
+    /// The records behind `to` are cut off.
+    pub(super) fn continue_after(&mut self, to: Lsn) {
+        self.merge = Merge::starting_after(to);
+        self.queue.set_written(self.writer.written_end(stream()), self.writer.log_bytes());
+        self.tell();
+    }
+
+    /// The log is another one.
+    pub(super) fn continue_with(&mut self, writer: Writer<D>, epoch: Epoch) {
+        self.writer = writer;
+        self.epoch = epoch;
+        (self.covered, self.retained_after) = (Lsn::ZERO, Lsn::ZERO);
+        self.spare_ready = false;
+        self.continue_after(self.writer.appended(stream()));
+    }
+
+    /// Whether everything that was handed over is written.
+    fn is_drained(&self) -> bool {
+        self.merge.is_empty() && self.received.is_empty()
     }
 
     fn tell(&mut self) {
         let (appended, durable) = (self.writer.written(stream()), self.writer.durable(stream()));
-        let before = self.queue.durable();
+        let before = (self.queue.appended(), self.queue.durable());
+        if appended != before.0 || self.queue.written_end().is_none() {
+            self.queue.set_written(self.writer.written_end(stream()), self.writer.log_bytes());
+        }
         self.queue.set_progress(appended, durable);
-        if durable > before {
-            (self.on_durable)();
+        if (appended, durable) != before {
+            (self.on_progress)();
         }
     }
 
@@ -230,13 +351,20 @@ impl<D: Disk> LogDriver<D> {
         Ok(())
     }
 
-    /// Drops segments whose records are all in a valid snapshot, if one became valid.
+    /// Drops segments whose records are all in a valid snapshot, and that no follower needs.
     fn retain(&mut self) -> Result<(), LogLost> {
-        let Some(lsn) = self.queue.take_retain() else { return Ok(()) };
-        let mut needed_after = Positions::new();
-        needed_after.set(stream(), lsn);
-        if let Err(error) = self.writer.retain(&needed_after) {
-            self.failed(error, false)?;
+        self.covered = self.queue.take_retain().unwrap_or(self.covered);
+        let needed_after = self.queue.needed_after().unwrap_or(self.covered).min(self.covered);
+        if needed_after <= self.retained_after {
+            return Ok(());
+        }
+        let mut positions = Positions::new();
+        positions.set(stream(), needed_after);
+        match self.writer.retain(&positions) {
+            Ok(_) => self.retained_after = needed_after,
+            Err(error) => {
+                self.failed(error, false)?;
+            }
         }
         Ok(())
     }
@@ -268,7 +396,7 @@ impl<D: Disk> LogDriver<D> {
         Ok(Turn::Continue)
     }
 
-    fn lost(&self, error: WriteError) -> LogLost {
+    pub(super) fn lost(&self, error: WriteError) -> LogLost {
         LogLost(error, self.writer.durable(stream()))
     }
 }

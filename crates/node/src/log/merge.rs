@@ -70,6 +70,12 @@ impl Merge {
         batch
     }
 
+    /// Records up to this one came into the log by another way.
+    pub(super) fn skip_to(&mut self, last: Lsn) {
+        debug_assert!(self.is_empty(), "a node leads or follows");
+        self.next = last.next();
+    }
+
     /// The last record that was added, now or before.
     #[must_use]
     pub(super) fn last(&self) -> Lsn {

@@ -1,9 +1,13 @@
 //! From the workers' buffers to the log: a queue, a merge by LSN, and what the log thread does.
 
+mod carry_out;
 mod driver;
 mod group;
 mod merge;
 mod queue;
+mod task;
 
+pub use carry_out::carry_out;
 pub use driver::{Clock, LogDriver, LogLost, SHARD, Turn, stream};
 pub use queue::{Fsync, LogHealth, LogQueue};
+pub use task::{Outcome, Task, Ticket};

@@ -1,18 +1,23 @@
-//! The queue between the workers and the log thread.
+//! The queue between the workers, or a leader's records, and the log thread.
 //!
-//! Workers hand over a batch at the end of a turn, and get an emptied one back for the next. Under
-//! `fsync always` they wake the log thread; otherwise it looks by itself every millisecond while
-//! there is traffic, because a wake costs more than a write.
+//! Workers hand over a batch at the end of a turn, and get an emptied one back for the next. When
+//! somebody waits for the record (`fsync always`, followers' acknowledgements) they wake the log
+//! thread; otherwise it looks by itself every millisecond while there is traffic, because a wake costs
+//! more than a write.
 //!
 //! Invariant: `bytes` is what was pushed and not given back, so what waits in the merge as well; a
 //! worker runs no writes while it is above [`BYTES_MAX`].
 
-use std::sync::PoisonError;
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use trefoil_clock::Lsn;
+use trefoil_clock::{EpochTable, Lsn};
+use trefoil_log::WrittenEnd;
 use trefoil_store::record::LogBatch;
 
+use crate::applier::Received;
+use crate::log::{Task, Ticket};
 use crate::sync::{
     AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering,
 };
@@ -76,9 +81,15 @@ pub struct LogQueue {
     bytes: AtomicUsize,
     asleep: AtomicBool,
     fsync: AtomicU8,
+    /// Followers' acknowledgements are waited for, or a leader waits for ours.
+    urgent: AtomicBool,
     health: AtomicU8,
     appended: AtomicU64,
     durable: AtomicU64,
+    /// How far the log can be read back, and how many bytes it has.
+    written: Mutex<Option<(WrittenEnd, u64)>>,
+    /// Followers need the records behind this one; `u64::MAX`: none does.
+    needed_after: AtomicU64,
     /// Bytes of records written since an arbitrary beginning.
     bytes_logged: AtomicU64,
 }
@@ -86,6 +97,11 @@ pub struct LogQueue {
 #[derive(Default)]
 struct State {
     batches: Vec<LogBatch>,
+    /// What a leader has sent, behind all of `batches`.
+    received: Vec<Arc<Received>>,
+    tasks: VecDeque<(Task, Ticket)>,
+    /// The epochs that received records belong to.
+    epochs: EpochTable,
     /// Records in `batches`.
     records: usize,
     /// Under `fsync always` the log thread is woken when there are this many.
@@ -101,6 +117,10 @@ struct State {
 pub struct Taken {
     /// Batches in the order of their arrival.
     pub batches: Vec<LogBatch>,
+    /// What a leader has sent, behind all of `batches`.
+    pub received: Vec<Arc<Received>>,
+    /// What is to be done besides, once all that is written.
+    pub task: Option<(Task, Ticket)>,
     /// Somebody waits for a sync.
     pub sync_wanted: bool,
     /// The node stops; nothing comes after this.
@@ -117,9 +137,12 @@ impl LogQueue {
             bytes: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             fsync: AtomicU8::new(fsync as u8),
+            urgent: AtomicBool::new(false),
             health: AtomicU8::new(LogHealth::Writing as u8),
             appended: AtomicU64::new(end.0),
             durable: AtomicU64::new(end.0),
+            written: Mutex::new(None),
+            needed_after: AtomicU64::new(u64::MAX),
             bytes_logged: AtomicU64::new(0),
         }
     }
@@ -143,6 +166,33 @@ impl LogQueue {
     pub fn set_fsync(&self, fsync: Fsync) {
         self.fsync.store(fsync as u8, Ordering::SeqCst);
         self.want_sync();
+    }
+
+    /// Whether records are written as soon as they come.
+    #[inline]
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        self.urgent.load(Ordering::Relaxed) || self.fsync() == Fsync::Always
+    }
+
+    /// Told by the peers thread: somebody waits for records, whatever the fsync policy is.
+    pub fn set_urgent(&self, urgent: bool) {
+        if self.urgent.swap(urgent, Ordering::SeqCst) != urgent {
+            // It may be looking by itself only.
+            drop(self.lock());
+            self.filled.notify_one();
+        }
+    }
+
+    /// Told by the peers thread: followers need the records behind this one. None: no follower does.
+    pub fn set_needed_after(&self, lsn: Option<Lsn>) {
+        self.needed_after.store(lsn.map_or(u64::MAX, |lsn| lsn.0), Ordering::Relaxed);
+    }
+
+    /// See [`LogQueue::set_needed_after`].
+    #[must_use]
+    pub fn needed_after(&self) -> Option<Lsn> {
+        Some(self.needed_after.load(Ordering::Relaxed)).filter(|&lsn| lsn < u64::MAX).map(Lsn)
     }
 
     /// Whether the log takes records.
@@ -190,6 +240,27 @@ impl LogQueue {
         self.durable.store(durable.0, Ordering::Release);
     }
 
+    /// How far the log can be read back; None: the log thread has not said so yet.
+    #[must_use]
+    pub fn written_end(&self) -> Option<WrittenEnd> {
+        self.lock_written().map(|(end, _)| end)
+    }
+
+    /// Bytes of the log that is kept.
+    #[must_use]
+    pub fn retained_bytes(&self) -> u64 {
+        self.lock_written().map_or(0, |(_, bytes)| bytes)
+    }
+
+    fn lock_written(&self) -> MutexGuard<'_, Option<(WrittenEnd, u64)>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Told by the log thread, before the progress that it belongs to.
+    pub fn set_written(&self, end: WrittenEnd, retained_bytes: u64) {
+        *self.lock_written() = Some((end, retained_bytes));
+    }
+
     /// Whether writes have to wait for the log thread.
     #[inline]
     #[must_use]
@@ -212,10 +283,36 @@ impl LogQueue {
             state.batches.push(batch);
             (state.spares.pop(), state.records >= state.records_wanted)
         };
-        if (self.fsync() == Fsync::Always && enough) || self.asleep.load(Ordering::SeqCst) {
+        if (self.is_urgent() && enough) || self.asleep.load(Ordering::SeqCst) {
             self.filled.notify_one();
         }
         spare.unwrap_or_default()
+    }
+
+    /// Hands over what a leader has sent: it follows everything that was handed over before.
+    pub fn push_received(&self, received: Arc<Received>) {
+        self.bytes.fetch_add(received.bytes.len(), Ordering::Relaxed);
+        self.lock().received.push(received);
+        self.filled.notify_one();
+    }
+
+    /// Gives the log thread something to do behind everything that was handed over before.
+    pub fn give_task(&self, task: Task) -> Ticket {
+        let ticket = Ticket::default();
+        self.lock().tasks.push_back((task, ticket.clone()));
+        self.filled.notify_one();
+        ticket
+    }
+
+    /// Told by the peers thread before it hands over records of a new epoch.
+    pub fn set_epochs(&self, epochs: EpochTable) {
+        self.lock().epochs = epochs;
+    }
+
+    /// See [`LogQueue::set_epochs`].
+    #[must_use]
+    pub fn epochs(&self) -> EpochTable {
+        self.lock().epochs.clone()
     }
 
     /// Asks for a sync of everything queued so far.
@@ -249,6 +346,8 @@ impl LogQueue {
         self.asleep.store(asleep, Ordering::SeqCst);
         let idle = |state: &mut State| {
             state.batches.is_empty()
+                && state.received.is_empty()
+                && state.tasks.is_empty()
                 && !state.sync_wanted
                 && !state.stop
                 && state.retain_after.is_none()
@@ -262,7 +361,15 @@ impl LogQueue {
         };
         self.asleep.store(false, Ordering::SeqCst);
         let batches = self.take_batches(&mut state);
-        Taken { batches, sync_wanted: std::mem::take(&mut state.sync_wanted), stop: state.stop }
+        let received = std::mem::take(&mut state.received);
+        let task = state.tasks.pop_front();
+        Taken {
+            batches,
+            received,
+            task,
+            sync_wanted: std::mem::take(&mut state.sync_wanted),
+            stop: state.stop,
+        }
     }
 
     /// For the log thread: waits until so many records are there, at most `patience`, and takes what
@@ -270,8 +377,9 @@ impl LogQueue {
     pub fn gather(&self, records: usize, patience: Duration) -> Vec<LogBatch> {
         let mut state = self.lock();
         state.records_wanted = records;
-        let gathering =
-            |state: &mut State| state.records < records && !state.sync_wanted && !state.stop;
+        let gathering = |state: &mut State| {
+            state.records < records && !state.sync_wanted && !state.stop && state.tasks.is_empty()
+        };
         let waited = self.filled.wait_timeout_while(state, patience, gathering);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.records_wanted = 0;
@@ -282,6 +390,12 @@ impl LogQueue {
         let batches = std::mem::take(&mut state.batches);
         state.records = 0;
         batches
+    }
+
+    /// For the log thread: received records are written. Whether writes had to wait for that.
+    pub fn wrote_received(&self, bytes: usize) -> bool {
+        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        before > BYTES_MAX && before - bytes <= BYTES_MAX
     }
 
     /// For the log thread: gives written batches back to be filled again. Whether writes had to wait

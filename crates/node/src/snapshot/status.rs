@@ -51,6 +51,8 @@ struct State {
     /// Another one after the one in progress.
     again: bool,
     stop: bool,
+    /// The data is about to be exchanged: none may be taken.
+    held: bool,
     begun: u64,
     finished: u64,
     last_ok: bool,
@@ -109,25 +111,30 @@ impl SnapshotStatus {
 
     /// For the snapshot thread: waits until it is asked for something, at most `patience`.
     pub fn wait(&self, patience: Duration) -> Asked {
-        let idle = |state: &mut State| !state.wanted && !state.stop;
+        let idle = |state: &mut State| (!state.wanted || state.held) && !state.stop;
         let waited = self.asked.wait_timeout_while(self.lock(), patience, idle);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
         if state.stop {
             Asked::Stop
-        } else if std::mem::take(&mut state.wanted) {
+        } else if !state.held && std::mem::take(&mut state.wanted) {
             Asked::Take
         } else {
             Asked::Nothing
         }
     }
 
-    /// For the snapshot thread: it begins, Unix milliseconds.
-    pub fn on_begun(&self, now_ms: u64) {
+    /// For the snapshot thread: it begins, Unix milliseconds. False: it must not.
+    #[must_use]
+    pub fn on_begun(&self, now_ms: u64) -> bool {
         let mut state = self.lock();
+        if state.held {
+            return false;
+        }
         state.wanted = false;
         state.begun = state.finished + 1;
         self.in_progress.store(true, Relaxed);
         self.last_attempt_ms.store(now_ms, Relaxed);
+        true
     }
 
     /// For the snapshot thread: it ended, well if there is an LSN up to which the log is covered,
@@ -136,7 +143,7 @@ impl SnapshotStatus {
         let mut state = self.lock();
         state.finished = state.begun;
         state.last_ok = covered.is_some();
-        self.last_failed.store(covered.is_none(), Relaxed);
+        self.last_failed.store(covered.is_none() && !state.held, Relaxed);
         let took_ms = now_ms.saturating_sub(self.last_attempt_ms.load(Relaxed));
         self.last_duration_ms.store(took_ms, Relaxed);
         if let Some((lsn, log_bytes)) = covered {
@@ -159,6 +166,28 @@ impl SnapshotStatus {
     pub fn stop(&self) {
         self.lock().stop = true;
         self.asked.notify_all();
+    }
+
+    /// No snapshot may be taken from now on, because the data is about to be exchanged. False: one is
+    /// still being taken, and will soon be given up; to be asked again.
+    #[must_use]
+    pub fn hold(&self) -> bool {
+        let mut state = self.lock();
+        state.held = true;
+        state.begun == state.finished
+    }
+
+    /// Snapshots may be taken again.
+    pub fn release(&self) {
+        self.lock().held = false;
+        self.asked.notify_all();
+    }
+
+    /// Whether a snapshot that is being taken is to be given up.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        let state = self.lock();
+        state.stop || state.held
     }
 
     /// Whether the thread is to end.

@@ -1,0 +1,377 @@
+//! Leading: carries out what the leader's core wants.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering::Relaxed;
+
+use trefoil_clock::{EpochTable, Hlc, Identity, Lsn, NodeId, Position};
+use trefoil_log::{Disk, TailError, TailReader, put_run};
+use trefoil_replication::{
+    AckLevel as Level, AckPolicy, Acks as CoreAcks, CloseReason, Leader, LeaderAction, LeaderEvent,
+    LeaderOptions, LeaderStart, LinkId, LocalRule, LogState, OnLost,
+};
+use trefoil_wire::peer::{Append, Fence, Heartbeat, Message};
+
+use super::snapshots::HeldSnapshot;
+use super::{Part, Peers, SavedMembers, save_members};
+use crate::log::{Fsync, SHARD, stream};
+use crate::node::Node;
+use crate::replication::{AckLevel, Acks, LostAcks, Policy};
+
+/// See the module.
+pub(super) struct Leading<D: Disk> {
+    pub(super) core: Leader,
+    readers: BTreeMap<LinkId, TailReader<D>>,
+    pub(super) snapshot: Option<HeldSnapshot<D>>,
+    /// A snapshot is wanted that starts here or later.
+    pub(super) wanted: Option<Lsn>,
+    runs: Vec<u8>,
+}
+
+impl<D: Disk> Leading<D> {
+    pub(super) fn deadline(&self) -> Option<u64> {
+        self.core.deadline()
+    }
+}
+
+/// What the configuration says, in the core's words.
+pub(super) fn policy(policy: &Policy) -> AckPolicy {
+    AckPolicy {
+        acks: core_acks(policy.acks),
+        level: match policy.level {
+            AckLevel::Received => Level::Received,
+            AckLevel::Flushed => Level::Flushed,
+            AckLevel::Applied => Level::Applied,
+        },
+        on_lost: match policy.on_lost {
+            LostAcks::Block => OnLost::Block,
+            LostAcks::Degrade => OnLost::Degrade,
+        },
+        degrade_after_ms: policy.degrade_after_ms,
+    }
+}
+
+/// A leader's settings.
+pub(super) fn leader_options(node: &Node, identity: Identity) -> LeaderOptions {
+    let settings = &node.settings.replication;
+    LeaderOptions {
+        link_timeout_ms: settings.repl_timeout_seconds.load(Relaxed).max(1) * 1_000,
+        retained_bytes_max: settings.max_retained_log.load(Relaxed),
+        ..LeaderOptions::new(identity.node, identity.cluster, SHARD)
+    }
+}
+
+pub(super) fn core_acks(acks: Acks) -> CoreAcks {
+    match acks {
+        Acks::Async => CoreAcks::Async,
+        Acks::SemiSync(k) => CoreAcks::SemiSync(k),
+        Acks::Sync => CoreAcks::Sync,
+    }
+}
+
+impl<D: Disk> Peers<D> {
+    /// Leads in the last epoch of the table. `committed`: up to there it is known to be; `barrier`: the
+    /// first record of a new epoch, without which nothing counts.
+    pub(super) fn begin_leading(
+        &mut self,
+        epochs: EpochTable,
+        committed: Lsn,
+        barrier: Option<Lsn>,
+    ) {
+        let identity = self.node.replication.identity();
+        let options = LeaderOptions {
+            client_port: self.options.client_port,
+            ..leader_options(&self.node, identity)
+        };
+        let start = LeaderStart {
+            epochs: epochs.clone(),
+            log: self.log_state(),
+            committed,
+            members: self.members.nodes.clone(),
+        };
+        let mut core = Leader::new(options, start, self.policy(), self.local_rule(), self.now_ms);
+        if let Some(barrier) = barrier {
+            core.begin_epoch(barrier);
+        }
+        self.node.log.set_epochs(epochs.clone());
+        self.node.replication.set_epochs(epochs);
+        self.node.replication.set_members(self.members.nodes.clone());
+        self.node.replication.set_leader(None);
+        self.node.replication.set_ready(true);
+        self.part = Part::Leading(Leading {
+            core,
+            readers: BTreeMap::new(),
+            snapshot: None,
+            wanted: None,
+            runs: Vec::new(),
+        });
+        self.keep_acks();
+        self.publish_watermarks();
+        self.tell_leader_progress();
+    }
+
+    pub(super) fn lead(&mut self, tell: impl FnOnce(&mut Leader, u64, &mut Vec<LeaderAction>)) {
+        let mut actions = Vec::new();
+        let Part::Leading(leading) = &mut self.part else { return };
+        tell(&mut leading.core, self.now_ms, &mut actions);
+        let mut queue = VecDeque::from(actions);
+        while let Some(action) = queue.pop_front() {
+            let mut more = Vec::new();
+            self.carry_out_leading(action, &mut more);
+            queue.extend(more);
+        }
+    }
+
+    fn carry_out_leading(&mut self, action: LeaderAction, more: &mut Vec<LeaderAction>) {
+        match action {
+            LeaderAction::Send { link, message } => self.put_as_leader(link, &message),
+            LeaderAction::Heartbeat { link, id, end, commit, safe } => {
+                let clock = self.clock();
+                let beat = Heartbeat { id, end, commit, safe, clock };
+                self.put_as_leader(link, &Message::Heartbeat(beat));
+            }
+            LeaderAction::Stream { link, prev, up_to, bytes_max, commit } => {
+                self.stream(link, (prev, up_to), bytes_max, commit, more);
+            }
+            LeaderAction::TakeSnapshot { start_min } => self.want_snapshot(start_min, more),
+            LeaderAction::SendChunk { link, snapshot, offset, bytes_max } => {
+                self.send_chunk(link, snapshot, (offset, bytes_max), more);
+            }
+            LeaderAction::ReleaseSnapshot { snapshot } => self.release_snapshot(snapshot),
+            LeaderAction::Watermarks { .. } => self.publish_watermarks(),
+            LeaderAction::PersistMembers { members } => self.persist_members(members, more),
+            LeaderAction::Close { link, reason } => {
+                self.say_closed(link, reason);
+                self.close_link(link);
+            }
+            LeaderAction::StepDown { epoch } => {
+                eprintln!(
+                    "trefoil: another node leads in epoch {epoch}: this node stops serving until it \
+                     is told whom to follow (REPLICAOF host port)"
+                );
+                self.depose();
+            }
+            LeaderAction::Event(event) => self.on_leader_event(event),
+        }
+    }
+
+    pub(super) fn put_as_leader(&mut self, link: LinkId, message: &Message<'_>) {
+        let Part::Leading(leading) = &self.part else { return };
+        let fence = leading.core.fence();
+        if let Some(out) = self.outbound.get_mut(&link) {
+            out.put(&fence, message);
+        }
+    }
+
+    /// Reads records from the log's files and puts them on the link.
+    fn stream(
+        &mut self,
+        link: LinkId,
+        (prev, up_to): (Position, Lsn),
+        bytes_max: u64,
+        commit: Lsn,
+        more: &mut Vec<LeaderAction>,
+    ) {
+        let (clock, flush, now_ms) = (self.clock(), self.wants_flush(), self.now_ms);
+        let identity = self.node.replication.identity();
+        let Some(written) = self.node.log.written_end() else { return };
+        let Part::Leading(Leading { core, readers, runs, .. }) = &mut self.part else { return };
+        let reader = readers
+            .entry(link)
+            .or_insert_with(|| TailReader::new(self.disk.clone(), identity, stream()));
+        runs.clear();
+        let mut last = prev.lsn;
+        let mut read = || -> Result<(), TailError> {
+            if reader.after() != prev.lsn || prev.lsn == Lsn::ZERO {
+                reader.seek(&written, prev.lsn)?;
+            }
+            loop {
+                let read = reader.read(&written, up_to, bytes_max, |run| {
+                    put_run(&run, runs);
+                    last = run.header.last_lsn();
+                })?;
+                if read.runs > 0 || !read.more {
+                    return Ok(());
+                }
+            }
+        };
+        if let Err(error) = read() {
+            readers.remove(&link);
+            if !matches!(error, TailError::Gone { .. }) {
+                eprintln!("trefoil: the log can't be read back for a follower: {error}");
+            }
+            core.on_gone(now_ms, link, more);
+            return;
+        }
+        if runs.is_empty() {
+            // Nothing is there that the core knew to be there: it asks again when the log moves.
+            core.on_streamed(now_ms, link, last, 0, more);
+            return;
+        }
+        let append = Append { prev, commit, clock, flush, runs };
+        if let Some(out) = self.outbound.get_mut(&link) {
+            out.put_large(&core.fence(), &Message::Append(append));
+        }
+        core.on_streamed(now_ms, link, last, runs.len() as u64, more);
+    }
+
+    /// Whether followers are to sync what comes at once.
+    fn wants_flush(&self) -> bool {
+        let policy = self.node.settings.policy();
+        policy.acks != Acks::Async && policy.level != AckLevel::Received
+    }
+
+    /// The time by which keys expire: never behind the last record's.
+    pub(super) fn clock(&self) -> Hlc {
+        let last = self.node.keyspace.sequencer().last().hlc;
+        last.max(Hlc::from_millis((self.options.wall_ms)()))
+    }
+
+    fn persist_members(&mut self, members: Vec<NodeId>, more: &mut Vec<LeaderAction>) {
+        let saved = SavedMembers { acks: self.acks(), nodes: members };
+        if let Err(error) = save_members(&self.disk, &saved) {
+            eprintln!("trefoil: the electable followers could not be kept, none is added: {error}");
+            return;
+        }
+        self.node.replication.set_members(saved.nodes.clone());
+        self.members = saved;
+        let now_ms = self.now_ms;
+        if let Part::Leading(leading) = &mut self.part {
+            leading.core.on_members_persisted(now_ms, &self.members.nodes, more);
+        }
+    }
+
+    /// The rule of acknowledgements is kept with the members: a restart needs it.
+    fn keep_acks(&mut self) {
+        let acks = self.acks();
+        if self.members.nodes.is_empty() || self.members.acks == acks {
+            return;
+        }
+        let saved = SavedMembers { acks, nodes: self.members.nodes.clone() };
+        match save_members(&self.disk, &saved) {
+            Ok(()) => self.members = saved,
+            Err(error) => {
+                eprintln!("trefoil: the rule of acknowledgements could not be kept: {error}")
+            }
+        }
+    }
+
+    /// Lets replies go that may.
+    pub(super) fn publish_watermarks(&mut self) {
+        let waits = self.acks() != Acks::Async;
+        let Part::Leading(leading) = &self.part else { return };
+        let core = &leading.core;
+        let replication = &self.node.replication;
+        replication.set_commit(core.commit());
+        replication.set_restrained(self.node.refuses_writes(), core.is_degraded());
+        self.node.restrain(replication.is_blocked());
+        self.node.log.set_urgent(waits);
+        if replication.set_remote(waits.then(|| core.released())) {
+            self.node.post.wake_waiting();
+        }
+    }
+
+    /// What the core has to know of the own log.
+    pub(super) fn log_state(&self) -> LogState {
+        let log = &self.node.log;
+        let (end, durable, end_bytes) = (log.appended(), log.durable(), log.bytes_logged());
+        let Some(written) = log.written_end() else {
+            return LogState { end, durable, floor: end, end_bytes, floor_bytes: end_bytes };
+        };
+        let floor = Lsn(written.floor.lsn.0.saturating_sub(1)).min(end);
+        let floor_bytes = end_bytes.saturating_sub(log.retained_bytes());
+        LogState { end, durable, floor, end_bytes, floor_bytes }
+    }
+
+    fn local_rule(&self) -> LocalRule {
+        match self.node.log.fsync() {
+            Fsync::Always => LocalRule::Durable,
+            Fsync::Everysec | Fsync::No => LocalRule::Appended,
+        }
+    }
+
+    pub(super) fn tell_leader_progress(&mut self) {
+        let state = self.log_state();
+        self.lead(|core, now_ms, out| core.on_log(now_ms, state, out));
+        let Part::Leading(leading) = &self.part else { return };
+        let followed = !leading.core.members().is_empty() || !self.inbound.is_empty();
+        self.node.log.set_needed_after(followed.then(|| leading.core.needed_after()));
+    }
+
+    pub(super) fn on_leader_timeout(&mut self) {
+        let Part::Leading(leading) = &self.part else { return };
+        if leading.core.deadline().is_some_and(|deadline| deadline <= self.now_ms) {
+            self.lead(|core, now_ms, out| core.on_timeout(now_ms, out));
+            self.publish_watermarks();
+        }
+    }
+
+    pub(super) fn on_follower_link(&mut self, link: LinkId, peer: NodeId) {
+        self.lead(|core, now_ms, out| core.on_link(now_ms, link, peer, out));
+    }
+
+    pub(super) fn on_follower_message(
+        &mut self,
+        link: LinkId,
+        fence: &Fence,
+        message: &Message<'_>,
+    ) {
+        self.lead(|core, now_ms, out| core.on_message(now_ms, link, fence, message, out));
+    }
+
+    pub(super) fn on_follower_gone(&mut self, link: LinkId) {
+        if let Part::Leading(leading) = &mut self.part {
+            leading.readers.remove(&link);
+        }
+        self.lead(|core, now_ms, out| core.on_link_down(now_ms, link, out));
+        self.publish_watermarks();
+    }
+
+    fn close_link(&mut self, link: LinkId) {
+        if let Some(out) = self.outbound.get_mut(&link) {
+            out.close();
+        }
+    }
+
+    pub(super) fn reconfigure(&mut self) {
+        let (policy, local) = (self.policy(), self.local_rule());
+        let options = leader_options(&self.node, self.node.replication.identity());
+        self.lead(|core, now_ms, out| {
+            core.set_retained_bytes_max(options.retained_bytes_max, out);
+            core.set_local(now_ms, local, out);
+            core.set_policy(now_ms, policy, out);
+        });
+        self.keep_acks();
+        self.publish_watermarks();
+    }
+
+    pub(super) fn order_forget(&mut self, node: NodeId) {
+        self.lead(|core, now_ms, out| {
+            if let Err(error) = core.forget(now_ms, node, out) {
+                eprintln!("trefoil: node {node} is not forgotten: {error:?}");
+            }
+        });
+        self.publish_watermarks();
+    }
+
+    fn say_closed(&self, link: LinkId, reason: CloseReason) {
+        let who = self.inbound.get(&link).and_then(|inbound| inbound.peer);
+        let who = who.map_or_else(|| "a node".to_string(), |node| format!("node {node}"));
+        eprintln!(
+            "trefoil: the link to {who} is closed: {}",
+            super::report::closed_because(reason)
+        );
+    }
+
+    fn on_leader_event(&mut self, event: LeaderEvent) {
+        super::report::say(&self.node, &event);
+        if matches!(
+            event,
+            LeaderEvent::Blocked
+                | LeaderEvent::Unblocked
+                | LeaderEvent::Degraded
+                | LeaderEvent::Restored
+        ) {
+            self.publish_watermarks();
+        }
+    }
+}

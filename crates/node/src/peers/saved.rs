@@ -1,0 +1,226 @@
+//! What the peers thread keeps on disk besides the log: the role that people gave this node, and the
+//! nodes whose acknowledgements count. Small text files, replaced as a whole.
+
+use std::fmt::Write as _;
+use std::io;
+
+use trefoil_clock::{Identity, NodeId};
+use trefoil_log::{Disk, DiskFile, read_full_at, write_all_at};
+
+use crate::replication::Acks;
+
+const ROLE: &str = "replication.role";
+const MEMBERS: &str = "replication.members";
+
+/// Nobody writes longer ones.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// Where a leader is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeaderAddress {
+    /// Its host.
+    pub host: String,
+    /// A port of it.
+    pub port: u16,
+    /// Which one.
+    pub door: Door,
+}
+
+/// What is behind a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Door {
+    /// Clients are served there; they can ask for the other one.
+    Clients,
+    /// Other nodes are.
+    Peers,
+}
+
+/// The role that this node was given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SavedRole {
+    /// It leads.
+    Leader,
+    /// It follows.
+    Follower {
+        /// Whom.
+        leader: LeaderAddress,
+        /// It has not been taken in yet: its own history may be given up for the leader's.
+        adopts: bool,
+    },
+}
+
+/// Keeps who this node is, as the server's `node.id` has it.
+///
+/// # Errors
+/// It is not certain to be on disk.
+pub fn save_identity<D: Disk>(disk: &D, identity: Identity) -> io::Result<()> {
+    let Identity { node, cluster } = identity;
+    save(disk, "node.id", &format!("node {node}\ncluster {cluster}\n"))
+}
+
+/// The nodes whose acknowledgements count, and how many commits needed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SavedMembers {
+    /// The rule under which they were acknowledged last.
+    pub acks: Acks,
+    /// The nodes, ascending.
+    pub nodes: Vec<NodeId>,
+}
+
+impl Default for SavedMembers {
+    fn default() -> SavedMembers {
+        SavedMembers { acks: Acks::Async, nodes: Vec::new() }
+    }
+}
+
+/// Reads the role. None: none was given yet.
+///
+/// # Errors
+/// The file can't be read, or makes no sense.
+pub fn load_role<D: Disk>(disk: &D) -> io::Result<Option<SavedRole>> {
+    load(disk, ROLE, parse_role)
+}
+
+/// Keeps the role.
+///
+/// # Errors
+/// It is not certain to be on disk.
+pub fn save_role<D: Disk>(disk: &D, role: &SavedRole) -> io::Result<()> {
+    let mut text = String::new();
+    match role {
+        SavedRole::Leader => text.push_str("leader\n"),
+        SavedRole::Follower { leader, adopts } => {
+            let door = match leader.door {
+                Door::Clients => "clients",
+                Door::Peers => "peers",
+            };
+            let taken = if *adopts { "adopts" } else { "belongs" };
+            let _ = writeln!(text, "follower {} {} {door} {taken}", leader.host, leader.port);
+        }
+    }
+    save(disk, ROLE, &text)
+}
+
+/// Reads the members; without a file there are none.
+///
+/// # Errors
+/// The file can't be read, or makes no sense.
+pub fn load_members<D: Disk>(disk: &D) -> io::Result<SavedMembers> {
+    Ok(load(disk, MEMBERS, parse_members)?.unwrap_or_default())
+}
+
+/// Keeps the members.
+///
+/// # Errors
+/// It is not certain to be on disk.
+pub fn save_members<D: Disk>(disk: &D, members: &SavedMembers) -> io::Result<()> {
+    let mut text = format!("acks {}\n", members.acks);
+    for node in &members.nodes {
+        let _ = writeln!(text, "member {node}");
+    }
+    save(disk, MEMBERS, &text)
+}
+
+fn parse_role(text: &str) -> Option<SavedRole> {
+    let mut words = text.split_whitespace();
+    match words.next()? {
+        "leader" => Some(SavedRole::Leader),
+        "follower" => {
+            let (host, port) = (words.next()?.to_string(), words.next()?.parse().ok()?);
+            let door = match words.next()? {
+                "clients" => Door::Clients,
+                "peers" => Door::Peers,
+                _ => return None,
+            };
+            let adopts = match words.next()? {
+                "adopts" => true,
+                "belongs" => false,
+                _ => return None,
+            };
+            Some(SavedRole::Follower { leader: LeaderAddress { host, port, door }, adopts })
+        }
+        _ => None,
+    }
+}
+
+fn parse_members(text: &str) -> Option<SavedMembers> {
+    let mut lines = text.lines();
+    let acks = Acks::parse(lines.next()?.strip_prefix("acks ")?)?;
+    let node = |line: &str| u128::from_str_radix(line.strip_prefix("member ")?, 16).ok();
+    let nodes = lines.map(|line| node(line).map(NodeId)).collect::<Option<Vec<_>>>()?;
+    Some(SavedMembers { acks, nodes })
+}
+
+fn load<D: Disk, T>(
+    disk: &D,
+    name: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> io::Result<Option<T>> {
+    let file = match disk.open(name) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = vec![0; file.size()?.min(BYTES_MAX) as usize];
+    let filled = read_full_at(&file, &mut bytes, 0)?;
+    let text = std::str::from_utf8(&bytes[..filled]).ok();
+    let parsed = text.and_then(parse).ok_or_else(|| {
+        io::Error::other(format!(
+            "{name} is damaged; restore it, or remove it and say the role anew"
+        ))
+    })?;
+    Ok(Some(parsed))
+}
+
+fn save<D: Disk>(disk: &D, name: &str, text: &str) -> io::Result<()> {
+    let part = format!("{name}.part");
+    match disk.remove(&part) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = disk.create(&part)?;
+    write_all_at(&file, text.as_bytes(), 0).map_err(|partial| partial.source)?;
+    file.sync_data()?;
+    disk.rename(&part, name)?;
+    disk.sync_dir()
+}
+
+#[cfg(test)]
+mod tests {
+    use trefoil_log::FaultDisk;
+
+    use super::*;
+
+    #[test]
+    fn what_was_kept_is_found_again() {
+        let disk = FaultDisk::new();
+        assert_eq!(load_role(&disk).expect("readable"), None);
+        let address = LeaderAddress { host: "h.example".into(), port: 7, door: Door::Clients };
+        for role in [
+            SavedRole::Leader,
+            SavedRole::Follower { leader: address.clone(), adopts: true },
+            SavedRole::Follower {
+                leader: LeaderAddress { door: Door::Peers, ..address },
+                adopts: false,
+            },
+        ] {
+            save_role(&disk, &role).expect("saved");
+            disk.crash(7);
+            assert_eq!(load_role(&disk).expect("readable"), Some(role));
+        }
+        assert_eq!(load_members(&disk).expect("readable"), SavedMembers::default());
+        let members =
+            SavedMembers { acks: Acks::SemiSync(2), nodes: vec![NodeId(7), NodeId(u128::MAX)] };
+        save_members(&disk, &members).expect("saved");
+        disk.crash(7);
+        assert_eq!(load_members(&disk).expect("readable"), members);
+    }
+
+    #[test]
+    fn a_damaged_file_is_no_role() {
+        for text in ["", "lead", "follower", "follower h 1 x adopts", "follower h 1 peers"] {
+            assert_eq!(parse_role(text), None, "{text}");
+        }
+        assert_eq!(parse_members("acks all\n"), None);
+    }
+}
