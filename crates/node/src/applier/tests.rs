@@ -280,7 +280,8 @@ fn a_damaged_message_stops_it_behind_the_last_good_record() {
     assert_eq!(follower.applier.step(), Err(lost));
     assert_eq!(follower.queue().applied(), Lsn(2));
     follower.check(&[("DBSIZE", ":2")]);
-    let cases: [(fn(&mut Received), ApplyLost); 2] = [
+    type Damage = fn(&mut Received);
+    let cases: [(Damage, ApplyLost); 2] = [
         (
             |message| message.bytes.truncate(message.bytes.len() - 1),
             ApplyLost::Damaged(RunError::Malformed { lsn: Lsn(3) }),
