@@ -16,21 +16,24 @@
 
 mod commit;
 mod follower;
+mod fork;
 mod leader;
 mod recovering;
 mod session;
 
 pub use commit::{AckLevel, AckPolicy, Acks, LocalRule, OnLost};
 pub use follower::{
-    AfterCut, Follower, FollowerAction, FollowerCloseReason, FollowerEvent, FollowerLog, FollowerOptions,
-    FollowerState, Installed,
+    AfterCut, Follower, FollowerAction, FollowerCloseReason, FollowerEvent, FollowerLog,
+    FollowerOptions, FollowerState, Installed,
 };
 pub use leader::{
     CloseReason, FollowerRow, ForgetError, Leader, LeaderAction, LeaderEvent, LeaderOptions,
     LeaderStart, LogState, MaxLag, RowState, SnapshotReady,
 };
 pub use recovering::{Recovering, RecoveringAction, RecoveringOptions};
-pub use session::{Consistency, Decision, ReadView, SessionClock, Token, TokenError, decide};
+pub use session::{
+    Consistency, Decision, Judgement, ReadView, SessionClock, Token, TokenError, decide, judge,
+};
 
 use trefoil_clock::{Epoch, Lsn};
 
