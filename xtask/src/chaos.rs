@@ -136,6 +136,9 @@ fn cause(options: &Options, seed: u64, binary: &Path, dir: &Path) -> Result<Outc
     let mut broken: Vec<String> =
         plagued.err().map(|error| format!("{error:#}")).into_iter().collect();
     broken.extend(nodes.deaths());
+    if !lossy && arena.errors().contains_key("LOSTBRANCH") {
+        broken.push("a session was told that its branch is lost, where nothing may be lost".into());
+    }
     nodes.clear_links();
     let (seen, epochs) = observer.end();
     tell_numbers(&entries, &nemesis, &arena, seen);

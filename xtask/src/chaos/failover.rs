@@ -33,7 +33,7 @@ fn position(nodes: &Nodes, node: usize) -> Result<(u64, u64)> {
         let (_, value) = field.with_context(|| format!("INFO replication has no {name}"))?;
         value.trim().parse().with_context(|| format!("{name} is {value:?}"))
     };
-    Ok((number("log_end_epoch")?, number("log_end_lsn")?))
+    Ok((number("epoch")?, number("master_repl_offset")?))
 }
 
 /// Points all nodes but `except` to their new leader: directly while they run, or by a restart that

@@ -15,6 +15,19 @@ use super::nodes::Nodes;
 /// Between two looks.
 const PACE: Duration = Duration::from_millis(50);
 
+/// What of INFO makes a state of a node; numbers that only grow do not.
+const WORDS: [&str; 9] = [
+    "trefoil_role",
+    "master_link_status",
+    "master_sync_in_progress",
+    "connected_slaves",
+    "replicas_waiting_psync",
+    "members",
+    "acks",
+    "acks_blocked",
+    "acks_degraded",
+];
+
 /// A thread that looks.
 pub(super) struct Observer {
     stop: Arc<AtomicBool>,
@@ -70,16 +83,13 @@ fn look(nodes: &Nodes, seen: &mut Seen) {
         let value = |name: &str| {
             fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.trim().to_owned())
         };
-        if value("role").as_deref() == Some("master")
+        if value("trefoil_role").as_deref() == Some("leader")
             && let Some(epoch) = value("epoch").and_then(|epoch| epoch.parse().ok())
         {
             seen.leaders.insert((epoch, node));
         }
-        let is_word = |value: &str| value.parse::<f64>().is_err() && !value.contains("lsn=");
-        let words = fields.iter().filter(|(_, value)| is_word(value.trim()));
-        let words: Vec<String> =
-            words.map(|(name, value)| format!("{name}:{}", value.trim())).collect();
-        state.push(words.join(" "));
+        let words = WORDS.iter().map(|name| value(name).unwrap_or_default());
+        state.push(words.collect::<Vec<_>>().join(" "));
     }
     seen.states.insert(state);
 }

@@ -44,6 +44,8 @@ pub(super) struct Client {
     pub(super) node: usize,
     term: u64,
     connection: Option<Connection>,
+    /// Another one to the same node, of a client that has a pool.
+    spare: Option<Connection>,
     entries: Vec<Entry>,
 }
 
@@ -51,12 +53,22 @@ pub(super) struct Client {
 pub(super) struct Asked {
     invoked_us: u64,
     term: u64,
+    leader: usize,
 }
 
 impl Client {
     pub(super) fn new(arena: Arc<Arena>, rng: SmallRng) -> Client {
         let (number, node, term) = (arena.new_client(), arena.nodes.leader(), arena.nodes.term());
-        Client { arena, rng, number, node, term, connection: None, entries: Vec::new() }
+        Client {
+            arena,
+            rng,
+            number,
+            node,
+            term,
+            connection: None,
+            spare: None,
+            entries: Vec::new(),
+        }
     }
 
     pub(super) fn into_entries(self) -> Vec<Entry> {
@@ -77,6 +89,32 @@ impl Client {
     pub(super) fn go_to(&mut self, node: usize) {
         self.node = node;
         self.connection = None;
+        self.spare = None;
+    }
+
+    /// Takes the other connection to the same node.
+    pub(super) fn swap(&mut self) {
+        std::mem::swap(&mut self.connection, &mut self.spare);
+    }
+
+    /// Moves to any node and takes the session along, as a token. A token that is not taken there, or
+    /// that could not be had, leaves the session without a promise: it begins anew.
+    pub(super) fn move_with_token(&mut self, greetings: &[&[&str]]) {
+        let token = match self.ask(&["SESSION", "TOKEN"]) {
+            Answer::Told(reply) => reply.text().map(str::to_owned),
+            Answer::Refused | Answer::Unknown => None,
+        };
+        self.go_anywhere();
+        let resumed = match token {
+            Some(token) => {
+                let resume: &[&[&str]] = &[&["SESSION", "RESUME", &token]];
+                self.is_connected(&[greetings, resume].concat())
+            }
+            None => false,
+        };
+        if !resumed {
+            self.number = self.arena.new_client();
+        }
     }
 
     /// Talks to whoever leads.
@@ -127,7 +165,8 @@ impl Client {
             self.term = term;
             self.number = self.arena.new_client();
         }
-        Asked { invoked_us: self.arena.now_us(), term }
+        let leader = self.arena.nodes.leader();
+        Asked { invoked_us: self.arena.now_us(), term, leader }
     }
 
     /// Sends one command and waits for what comes of it. Without a connection nothing is sent.
@@ -168,6 +207,11 @@ impl Client {
         asked: &Asked,
         (answer, told): (&Answer, impl Fn(&Reply) -> Option<Told>),
     ) {
+        let at_leader = [asked.leader, self.arena.nodes.leader()] == [self.node; 2];
+        if view == View::Linear && action == Action::Get && !at_leader {
+            // Another one began to lead meanwhile: this read was promised nothing.
+            return;
+        }
         let end = match answer {
             Answer::Refused => End::Refused,
             Answer::Unknown => End::Unknown,

@@ -17,14 +17,21 @@ const BOUND_MS: u64 = 1_000;
 /// Until the run is over: writes to keys of its own, reads of its own and of others.
 pub(super) fn run(client: &mut Client, id: u64) {
     let mut written = 0_u64;
+    let has_pool = id % 2 == 1;
+    let name = format!("session-{id}");
     while !client.is_over() {
         client.rest();
         let choice = client.rng.random_range(0..100);
-        if choice < 2 {
+        let greeting: &[&[&str]] = if has_pool { &[&["CLIENT", "SETNAME", &name]] } else { &[] };
+        match choice {
             // A fresh connection, to whichever node, sees no less.
-            client.go_anywhere();
+            0..2 => client.go_anywhere(),
+            2..4 => client.move_with_token(greeting),
+            // Connections of one name share a session.
+            _ if has_pool && choice % 2 == 0 => client.swap(),
+            _ => {}
         }
-        if !client.is_connected(&[]) {
+        if !client.is_connected(greeting) {
             client.go_anywhere();
             continue;
         }
