@@ -8,6 +8,7 @@ mod http;
 mod identity;
 mod log_tool;
 mod options;
+mod peers;
 mod pid_file;
 mod serve;
 mod snapshots;

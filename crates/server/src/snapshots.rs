@@ -10,9 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use trefoil_clock::Lsn;
-use trefoil_log::{FsDisk, Identity};
+use trefoil_log::FsDisk;
 use trefoil_node::mail::Mail;
 use trefoil_node::node::Node;
+use trefoil_node::replication::Order;
 use trefoil_node::snapshot::{Asked, Finished, Snapshot, Step, due};
 
 /// How often it is looked whether a snapshot is due.
@@ -28,7 +29,6 @@ const NICE: i32 = 5;
 pub(crate) struct Snapshots {
     pub(crate) node: Arc<Node>,
     pub(crate) disk: FsDisk,
-    pub(crate) identity: Identity,
     pub(crate) workers: usize,
 }
 
@@ -55,7 +55,9 @@ impl Snapshots {
     fn take(&self) {
         let status = &self.node.snapshots;
         let log_bytes = self.node.log.bytes_logged();
-        status.on_begun(now_ms());
+        if !status.on_begun(now_ms()) {
+            return;
+        }
         let covered = match self.try_take() {
             Ok(Some(finished)) => Some((finished.start_lsn, log_bytes)),
             Ok(None) => None,
@@ -65,6 +67,8 @@ impl Snapshots {
             }
         };
         status.on_finished(now_ms(), covered);
+        self.node.replication.orders.put(Order::SnapshotEnded);
+        self.node.post.wake_peers();
         for worker in 0..self.workers {
             self.node.post.post(worker as u32, Mail::Wake);
         }
@@ -73,10 +77,10 @@ impl Snapshots {
     /// None: the node stops.
     fn try_take(&self) -> io::Result<Option<Finished>> {
         let mut snapshot = loop {
-            if self.node.snapshots.is_stopping() {
+            if self.node.snapshots.is_given_up() {
                 return Ok(None);
             }
-            let begun = Snapshot::begin(&self.node, self.disk.clone(), self.identity)?;
+            let begun = Snapshot::begin(&self.node, self.disk.clone())?;
             match begun {
                 Some(snapshot) => break snapshot,
                 None => thread::sleep(GATE_WAIT),
@@ -95,7 +99,7 @@ impl Snapshots {
                     return Err(error);
                 }
             };
-            if self.node.snapshots.is_stopping() {
+            if self.node.snapshots.is_given_up() {
                 snapshot.abandon()?;
                 return Ok(None);
             }
@@ -112,7 +116,7 @@ fn now_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use trefoil_clock::{EpochTable, Hlc, NodeId};
-    use trefoil_log::ClusterId;
+    use trefoil_log::{ClusterId, Identity};
     use trefoil_node::exclusive::Pass;
     use trefoil_node::log::{Fsync, LogQueue};
     use trefoil_node::mail::Post;
@@ -140,12 +144,8 @@ mod tests {
         let node = Arc::new(node);
         assert!(Pass::new(0).try_alone(&node.exclusive), "and it stays so");
         node.snapshots.stop();
-        let snapshots = Snapshots {
-            node,
-            disk: FsDisk::open(dir.path()).expect("a directory"),
-            identity,
-            workers: 1,
-        };
+        let snapshots =
+            Snapshots { node, disk: FsDisk::open(dir.path()).expect("a directory"), workers: 1 };
         assert_eq!(snapshots.try_take().expect("nothing is written"), None);
     }
 }

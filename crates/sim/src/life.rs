@@ -180,7 +180,7 @@ impl Life {
     pub(crate) fn work_on_snapshot(&mut self, steps: u64) {
         for _ in 0..steps {
             let Some(snapshot) = &mut self.snapshot else {
-                let begun = Snapshot::begin(&self.node, self.disk.clone(), IDENTITY);
+                let begun = Snapshot::begin(&self.node, self.disk.clone());
                 self.snapshot = begun.ok().flatten();
                 return;
             };

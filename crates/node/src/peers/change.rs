@@ -82,7 +82,7 @@ impl<D: Disk> Peers<D> {
     pub(super) fn order_lead(&mut self) {
         match &self.part {
             Part::Leading(_) => {}
-            Part::Recovering(_) => self.gather(None, |core, now_ms, out| core.force(now_ms, out)),
+            Part::Recovering(_) => self.gather(None, |core, _, out| core.force(out)),
             Part::Idle | Part::Following(_) => self.begin_lead(Epoch::default()),
         }
     }

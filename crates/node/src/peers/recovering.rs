@@ -32,6 +32,7 @@ impl<D: Disk> Peers<D> {
         let identity = self.node.replication.identity();
         let epochs = self.node.replication.epochs();
         let end = epochs.position(self.log_end());
+        let leader = super::leading::leader_options(&self.node, identity);
         let options = RecoveringOptions {
             node: identity.node,
             cluster: identity.cluster,
@@ -39,7 +40,8 @@ impl<D: Disk> Peers<D> {
             members: self.members.nodes.clone(),
             acks: super::leading::core_acks(self.members.acks),
             async_wait_ms: ASYNC_WAIT_MS,
-            link_timeout_ms: super::leading::leader_options(&self.node, identity).link_timeout_ms,
+            heartbeat_ms: leader.heartbeat_ms,
+            link_timeout_ms: leader.link_timeout_ms,
         };
         eprintln!(
             "trefoil: the last stop was not clean: {} members are asked what they hold before this \

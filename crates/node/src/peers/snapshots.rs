@@ -5,7 +5,7 @@
 
 use std::io;
 
-use trefoil_clock::{Lsn, Position};
+use trefoil_clock::Lsn;
 use trefoil_log::{Disk, DiskFile, SnapshotReader, list_snapshots, read_full_at, write_all_at};
 use trefoil_replication::{LeaderAction, LinkId, SnapshotReady};
 use trefoil_wire::peer::{Chunk, Message, SnapshotId};
@@ -160,6 +160,3 @@ impl<D: Disk> Incoming<D> {
         write_all_at(&self.file, bytes, offset).map_err(|partial| partial.source)
     }
 }
-
-/// Where a history begins.
-pub(super) const BEGINNING: Position = Position { epoch: trefoil_clock::Epoch(0), lsn: Lsn::ZERO };

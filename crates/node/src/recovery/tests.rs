@@ -5,7 +5,7 @@ use std::sync::Arc;
 use trefoil_clock::NodeId;
 use trefoil_log::{ClusterId, DiskFile, FaultDisk, WriterOptions};
 use trefoil_store::record::LogBatch;
-use trefoil_store::txn::{Deadline, Txn};
+use trefoil_store::txn::{Deadline, Txn, Writer as StoreWriter};
 
 use super::*;
 use crate::log::{Fsync, LogDriver, LogQueue, Turn};
@@ -73,7 +73,7 @@ impl Life {
 
     /// Takes a snapshot and returns its name.
     fn save(&mut self) -> String {
-        let begun = Snapshot::begin(&self.node, self.disk.clone(), options().identity);
+        let begun = Snapshot::begin(&self.node, self.disk.clone());
         let mut snapshot = begun.expect("a healthy disk").expect("nobody is alone");
         loop {
             if let Step::Done(finished) = snapshot.step().expect("a healthy disk") {
@@ -86,7 +86,7 @@ impl Life {
 
     fn stop(mut self) {
         self.node.log.stop();
-        while self.turn() != Turn::Stopped {}
+        while !matches!(self.turn(), Turn::Stopped) {}
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {

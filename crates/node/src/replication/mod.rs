@@ -14,7 +14,7 @@ mod restraint;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use trefoil_clock::{ClusterId, Epoch, EpochEntry, EpochTable, Identity, Lsn, NodeId};
@@ -92,6 +92,8 @@ pub struct Replication {
     /// How often the epochs or the leader were told anew.
     version: AtomicU64,
     state: Mutex<State>,
+    /// Where other nodes connect; 0: nowhere.
+    pub peer_port: AtomicU16,
     /// What the peers thread is asked to do.
     pub orders: Orders,
 }
@@ -132,6 +134,7 @@ impl Replication {
                 followers: Arc::new([]),
                 leader: None,
             }),
+            peer_port: AtomicU16::new(0),
             orders: Orders::default(),
         }
     }

@@ -20,9 +20,7 @@ use std::io;
 use std::sync::Arc;
 
 use trefoil_clock::Lsn;
-use trefoil_log::{
-    Disk, Identity, PieceHead, SnapshotEnd, SnapshotHeader, SnapshotWriter, list_snapshots,
-};
+use trefoil_log::{Disk, PieceHead, SnapshotEnd, SnapshotHeader, SnapshotWriter, list_snapshots};
 use trefoil_store::key::STRIPES;
 use trefoil_store::record::codec::TABLES;
 use trefoil_store::walk;
@@ -83,12 +81,12 @@ pub struct Snapshot<D: Disk> {
 
 impl<D: Disk> Snapshot<D> {
     /// Begins a snapshot. None: somebody runs alone, try again soon.
-    pub fn begin(node: &Arc<Node>, disk: D, identity: Identity) -> io::Result<Option<Snapshot<D>>> {
+    pub fn begin(node: &Arc<Node>, disk: D) -> io::Result<Option<Snapshot<D>>> {
         let sampled =
             inside_the_gate(node, || (node.keyspace.sequencer().last(), node.keyspace.names()));
         let Some((start, (names, names_version))) = sampled else { return Ok(None) };
         let header = SnapshotHeader {
-            identity,
+            identity: node.replication.identity(),
             shard: SHARD,
             start_lsn: start.lsn,
             start_hlc: start.hlc,

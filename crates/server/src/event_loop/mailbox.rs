@@ -7,6 +7,7 @@ use mio::Waker;
 use trefoil_node::mail::{Mail, Post};
 
 use super::Transport;
+use crate::peers::PeersMailbox;
 
 /// What a loop is told.
 pub(crate) enum Message {
@@ -63,29 +64,38 @@ impl Mailbox {
 }
 
 /// The mailboxes of all loops.
-pub(crate) struct Mailboxes(Vec<Arc<Mailbox>>);
+pub(crate) struct Mailboxes {
+    workers: Vec<Arc<Mailbox>>,
+    peers: Arc<PeersMailbox>,
+}
 
 impl Mailboxes {
-    pub(crate) fn new(mailboxes: Vec<Arc<Mailbox>>) -> Mailboxes {
-        Mailboxes(mailboxes)
+    pub(crate) fn new(workers: Vec<Arc<Mailbox>>, peers: Arc<PeersMailbox>) -> Mailboxes {
+        Mailboxes { workers, peers }
     }
 
     pub(crate) fn of(&self, worker: usize) -> &Arc<Mailbox> {
-        &self.0[worker]
+        &self.workers[worker]
     }
 
     pub(crate) fn wake_all_but(&self, worker: usize) {
-        for (index, mailbox) in self.0.iter().enumerate() {
+        for (index, mailbox) in self.workers.iter().enumerate() {
             if index != worker {
                 mailbox.wake();
             }
         }
     }
 
-    /// More of the log is durable, or less of it queued: wakes the loops that wait for that.
-    pub(crate) fn on_durable(&self) {
+    /// More of the log is written or durable, or less of it queued: wakes those who wait for that.
+    pub(crate) fn on_progress(&self) {
+        self.wake_waiting();
+        self.peers.on_progress();
+    }
+
+    /// Replies may leave, or records are visible, that somebody waits for.
+    fn wake_waiting(&self) {
         fence(Ordering::SeqCst);
-        for mailbox in &self.0 {
+        for mailbox in &self.workers {
             if mailbox.expects_durable.swap(false, Ordering::Relaxed) {
                 mailbox.wake();
             }
@@ -93,7 +103,7 @@ impl Mailboxes {
     }
 
     pub(crate) fn stop_all(&self) {
-        for mailbox in &self.0 {
+        for mailbox in &self.workers {
             mailbox.send(Message::Stop);
         }
     }
@@ -102,6 +112,14 @@ impl Mailboxes {
 impl Post for Mailboxes {
     fn post(&self, worker: u32, mail: Mail) {
         self.of(worker as usize).send(Message::Mail(mail));
+    }
+
+    fn wake_peers(&self) {
+        self.peers.wake();
+    }
+
+    fn wake_waiting(&self) {
+        Mailboxes::wake_waiting(self);
     }
 
     fn stop_process(&self) {

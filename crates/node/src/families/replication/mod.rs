@@ -2,6 +2,7 @@
 
 mod lag;
 mod members;
+mod peer;
 mod promise;
 
 use trefoil_commands::{Command, Flags, Group, Spec};
@@ -21,7 +22,7 @@ pub(super) const COMMANDS: &[Command<NodeHandler>] = &[Command {
         ..Spec::BASE
     },
     run: container,
-    subcommands: &[members::FORGET, HELP, lag::LAG, members::MEMBERS, promise::PROMISE],
+    subcommands: &[members::FORGET, HELP, lag::LAG, members::MEMBERS, peer::PEER, promise::PROMISE],
 }];
 
 /// What only tells.
@@ -46,6 +47,8 @@ const HELP: Command<NodeHandler> = help(|call| {
             "    The followers whose acknowledgements count.",
             "FORGET <node>",
             "    A follower that is gone for good counts no more, and nothing is kept for it.",
+            "PEER",
+            "    The port for other nodes.",
             "HELP",
             "    These lines.",
         ],

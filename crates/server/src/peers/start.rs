@@ -1,0 +1,102 @@
+//! What a start has to know of other nodes: the door for them, the role, the secret.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::{Context as _, Result, anyhow};
+use trefoil_log::FsDisk;
+use trefoil_node::peers::{
+    Door, LeaderAddress, SavedMembers, SavedRole, load_members, load_role, save_role,
+};
+use trefoil_node::settings::Settings;
+use trefoil_wire::peer::ClusterSecret;
+
+use super::Dialler;
+
+/// The socket that `peer` asks for. None: it says off, or it is the default and that port is taken.
+pub(crate) fn bind(settings: &Settings) -> Result<Option<TcpListener>> {
+    let text = text(&settings.replication.peer);
+    if text.is_empty() || text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let addresses = text.to_socket_addrs();
+    let addresses = addresses.with_context(|| format!("--peer {text}: that is no address"))?;
+    let addresses: Vec<SocketAddr> = addresses.collect();
+    match TcpListener::bind(addresses.as_slice()) {
+        Ok(listener) => {
+            listener.set_nonblocking(true)?;
+            Ok(Some(listener))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && !settings.is_given("peer") => {
+            eprintln!(
+                "trefoil: {text} is taken, so no other node can follow this one; choose another address with --peer"
+            );
+            Ok(None)
+        }
+        Err(error) => {
+            let advice = "choose another address with --peer HOST:PORT, or --peer off";
+            Err(error).with_context(|| format!("other nodes can't be let in on {text}; {advice}"))
+        }
+    }
+}
+
+/// The role that was kept; at the first start what the configuration says.
+pub(crate) fn role(settings: &Settings, disk: &FsDisk) -> Result<(SavedRole, SavedMembers)> {
+    let members = load_members(disk)?;
+    if let Some(role) = load_role(disk)? {
+        return Ok((role, members));
+    }
+    let role = match configured_leader(settings)? {
+        None => SavedRole::Leader,
+        Some(leader) => SavedRole::Follower { leader, adopts: true },
+    };
+    save_role(disk, &role).context("the role of this node can't be kept")?;
+    Ok((role, members))
+}
+
+/// The leader that the command line or the configuration file names.
+fn configured_leader(settings: &Settings) -> Result<Option<LeaderAddress>> {
+    if let Some((host, port)) = settings.replication.replicaof() {
+        return Ok(Some(LeaderAddress { host, port, door: Door::Clients }));
+    }
+    let join = text(&settings.replication.join);
+    let Some(first) = join.split_whitespace().next() else { return Ok(None) };
+    let (host, port) = first
+        .rsplit_once(':')
+        .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+        .ok_or_else(|| {
+            anyhow!("--join {first}: it should be HOST:PORT, a node's port for nodes")
+        })?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok(Some(LeaderAddress { host, port, door: Door::Peers }))
+}
+
+/// What dialling needs to know.
+pub(crate) fn dialler(settings: &Settings) -> Dialler {
+    let bytes = |of: &RwLock<Vec<u8>>| of.read().unwrap_or_else(PoisonError::into_inner).clone();
+    Dialler {
+        user: bytes(&settings.replication.masteruser),
+        password: bytes(&settings.replication.masterauth),
+        trusts_proofs: !bytes(&settings.replication.peer_secret).is_empty(),
+    }
+}
+
+/// Proves that this node knows the cluster's secret.
+pub(crate) fn secret(settings: &Settings) -> Option<ClusterSecret> {
+    let secret = settings.replication.peer_secret.read().unwrap_or_else(PoisonError::into_inner);
+    if secret.is_empty() {
+        return None;
+    }
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret);
+    Some(Arc::new(move |message: &[u8]| {
+        let mut mac = [0; 32];
+        mac.copy_from_slice(ring::hmac::sign(&key, message).as_ref());
+        mac
+    }))
+}
+
+fn text(of: &RwLock<Vec<u8>>) -> String {
+    let bytes = of.read().unwrap_or_else(PoisonError::into_inner);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
