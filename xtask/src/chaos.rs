@@ -4,6 +4,7 @@
 //! that are cut and stalled, and clients that know nothing of the insides. A broken promise ends the
 //! run with the seed and leaves the history and the nodes' folders behind.
 
+mod archive;
 mod contents;
 mod failover;
 mod judge;
@@ -145,13 +146,14 @@ fn cause(options: &Options, seed: u64, binary: &Path, dir: &Path) -> Result<Outc
     let mut findings = vec![("epochs (P9)", epochs)];
     if broken.is_empty() {
         let last = agree(&nodes, &mut broken);
+        let archived = archive::read(&nodes)?;
         let case = Case {
             entries: &entries,
             last: &last.unwrap_or_default(),
             ended_us: arena.now_us(),
             terms: &nemesis.terms.list,
             lossy,
-            archived: None,
+            archived: &archived,
         };
         if broken.is_empty() {
             findings.extend(judge::judge(&case));

@@ -26,8 +26,8 @@ pub(super) struct Case<'a> {
     pub(super) terms: &'a [Term],
     /// Whether losses are allowed at the end of a term.
     pub(super) lossy: bool,
-    /// What is in archives of diverged tails: keys and values. None: they can't be read.
-    pub(super) archived: Option<&'a BTreeSet<(String, String)>>,
+    /// What is in archives of diverged tails: keys and values.
+    pub(super) archived: &'a BTreeSet<(String, String)>,
 }
 
 /// Runs all checkers; each with its name.
@@ -161,7 +161,7 @@ fn suffixes(case: &Case<'_>) -> Findings {
         };
         let promise = if term.failed_over { "P5" } else { "P2" };
         findings.merge(durable::check_suffix(promise, &of_term, kept_before_us));
-        if let (true, Some(archived)) = (term.failed_over, case.archived) {
+        if term.failed_over {
             let lost: Vec<&Operation> = of_term
                 .iter()
                 .filter(|write| {
@@ -169,7 +169,7 @@ fn suffixes(case: &Case<'_>) -> Findings {
                 })
                 .map(|write| write.operation)
                 .collect();
-            findings.merge(durable::check_archived(&lost, archived));
+            findings.merge(durable::check_archived(&lost, case.archived));
         }
     }
     findings

@@ -17,8 +17,7 @@ fn last(pairs: &[(&str, &str)]) -> Contents {
 /// Names of the checks that fail.
 fn failed(entries: &[Entry], last: &Contents, terms: &[Term], lossy: bool) -> Vec<&'static str> {
     let archived = BTreeSet::new();
-    let case =
-        Case { entries, last, ended_us: 100_000_000, terms, lossy, archived: Some(&archived) };
+    let case = Case { entries, last, ended_us: 100_000_000, terms, lossy, archived: &archived };
     judge(&case).into_iter().filter(|(_, f)| !f.holds()).map(|(name, _)| name).collect()
 }
 

@@ -45,3 +45,22 @@ fn set_several(client: &mut Client, id: u64, written: u64) {
     }
     client.join_last(3);
 }
+
+/// The value that a key of this kind holds, if it holds any.
+pub(in crate::chaos) fn once_value(key: &str) -> Option<String> {
+    let mut parts = key.strip_prefix("once:")?.split(':');
+    let (id, written) = (parts.next()?, parts.next()?);
+    Some(format!("{id}#{written}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_tells_its_value() {
+        assert_eq!(once_value("once:1:20").as_deref(), Some("1#20"));
+        assert_eq!(once_value("once:1:20:2").as_deref(), Some("1#20"));
+        assert_eq!(once_value("reg:1:20"), None);
+    }
+}
