@@ -150,12 +150,23 @@ impl ApplyQueue {
     /// Keeps the applier from touching data. Returns when it does not, and claims no gate: at once, or
     /// when its thread has ended a slice.
     pub fn pause(&self) {
+        let mut state = self.call_off();
+        while state.engaged {
+            state = self.idle.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The same for those who can't wait: whether it does not any more. If not, to be asked again.
+    #[must_use]
+    pub fn try_pause(&self) -> bool {
+        !self.call_off().engaged
+    }
+
+    fn call_off(&self) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         state.paused = true;
         self.bell.notify_one();
-        while state.engaged && !state.stopped {
-            state = self.idle.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        state
     }
 
     /// Lets it go on.
@@ -168,7 +179,7 @@ impl ApplyQueue {
     /// last record that it holds then. Nothing above it counts as committed. Only while paused.
     pub fn clear(&self, applied: Lsn) {
         let mut state = self.lock();
-        assert!(state.paused, "the data of a running applier is not exchanged");
+        assert!(state.paused && !state.engaged, "a running applier keeps its data");
         let waiting = std::mem::take(&mut state.waiting);
         let bytes: usize = waiting.iter().map(|one| one.received.bytes.len()).sum();
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -180,7 +191,7 @@ impl ApplyQueue {
     /// while paused.
     pub fn cut(&self, to: Lsn) {
         let mut state = self.lock();
-        assert!(state.paused, "the records of a running applier are not cut off");
+        assert!(state.paused && !state.engaged, "a running applier keeps its records");
         assert!(self.applied() <= to, "what is applied is not cut off");
         while let Some(last) = state.waiting.back_mut() {
             last.last = last.last.min(to);

@@ -143,6 +143,8 @@ fn shifted(message: &Received, by: usize) -> ReceivedRun {
 #[test]
 fn a_watched_key_that_the_leader_changed_aborts_exec() {
     let (mut leader, mut follower) = (Leader::new(), Follower::new());
+    // A follower leaves transactions to its leader: this one says that it leads.
+    follower.node.node.replication.set_role(Role::Leading);
     follower.apply_all(&leader.run(&["SET a 1", "SET b 1"]));
     follower.check(&[("WATCH a", "+OK"), ("MULTI", "+OK"), ("GET b", "+QUEUED")]);
     follower.check(&[("EXEC", "*1 $1 1"), ("WATCH a", "+OK"), ("MULTI", "+OK")]);
@@ -185,6 +187,11 @@ fn what_concerns_everything_waits_until_nobody_else_is_inside() {
     follower.node.workers[1].begin_turn(START_MS);
     assert_eq!(follower.applier.step(), Ok(Step::Blocked));
     assert_eq!(follower.queue().applied(), Lsn(1));
+    assert!(!follower.queue().try_pause(), "it claims the gate");
+    assert_eq!(follower.applier.step(), Ok(Step::Idle));
+    assert!(follower.queue().try_pause(), "and gave it up");
+    follower.queue().resume();
+    assert_eq!(follower.applier.step(), Ok(Step::Blocked));
     assert_eq!(follower.node.workers[1].end_turn(), Wake::One(2), "the applier waits");
     follower.node.mail();
     assert_eq!(follower.applier.step(), Ok(Step::Idle));

@@ -75,6 +75,17 @@ pub struct Worker {
     pub(crate) follower: FollowerView,
 }
 
+/// What a command holds while it runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Locks {
+    /// The stripe of its first key.
+    First,
+    /// Those in [`Worker::stripes`].
+    Several,
+    /// The exclusive gate.
+    Everything,
+}
+
 /// What is known of a command before its turn comes.
 #[derive(Clone, Copy, Default)]
 pub struct Prepared {
@@ -276,51 +287,21 @@ impl Worker {
         hash: Option<KeyHash>,
         out: &mut ReplyBuf,
     ) -> Ran {
-        let node = &*self.node;
-        let keyspace = &node.keyspace;
         let first_key = hash.map(|hash| Key::hashed(args.get(1), hash));
-        let mut alone = locking == Locking::Exclusive;
-        let mut txn = match (locking, first_key) {
-            (Locking::Single, Some(key)) => {
-                Txn::single(keyspace, &mut self.writer, session.db, &key)
-            }
-            (Locking::Exclusive, _) => {
-                if !self.pass.try_alone(&node.exclusive) {
-                    return Ran::independent(Flow::Retry);
-                }
-                self.writer.following_ms = node.following_ms();
-                if self.may_not_write(entry) {
-                    self.leave_alone();
-                    return Ran::independent(Flow::Retry);
-                }
-                Txn::exclusive(keyspace, &mut self.writer, session.db)
-            }
-            _ => {
-                self.stripes.clear();
-                for at in entry.key_indexes(args.len()) {
-                    let key = keyspace.key(args.get(at));
-                    self.stripes.push(StripeId::of(keyspace, session.db, &key));
-                }
-                self.stripes.sort_unstable();
-                self.stripes.dedup();
-                alone = self.stripes.len() > exec::STRIPES_MAX;
-                let may_run = match alone {
-                    true => self.pass.try_alone(&node.exclusive),
-                    false => self.pass.is_inside(),
-                };
-                if !may_run {
-                    return Ran::independent(Flow::Retry);
-                }
-                if alone {
-                    self.writer.following_ms = node.following_ms();
-                    if self.may_not_write(entry) {
-                        self.leave_alone();
-                        return Ran::independent(Flow::Retry);
-                    }
-                    Txn::exclusive(keyspace, &mut self.writer, session.db)
-                } else {
-                    Txn::several(keyspace, &mut self.writer, session.db, &mut self.stripes)
-                }
+        let locks = match (locking, first_key) {
+            (Locking::Single, Some(_)) => Locks::First,
+            _ => match self.lock_more(session, args, entry, locking) {
+                Some(locks) => locks,
+                None => return Ran::independent(Flow::Retry),
+            },
+        };
+        let node = &*self.node;
+        let (keyspace, writer, db) = (&node.keyspace, &mut self.writer, session.db);
+        let mut txn = match (locks, first_key) {
+            (Locks::First, Some(key)) => Txn::single(keyspace, writer, db, &key),
+            (Locks::Everything, _) => Txn::exclusive(keyspace, writer, db),
+            (Locks::First | Locks::Several, _) => {
+                Txn::several(keyspace, writer, db, &mut self.stripes)
             }
         };
         self.calls[usize::from(entry.id)].run.add(1);
@@ -332,7 +313,7 @@ impl Worker {
             handler(&mut Call { args, txn, out: reply, db, string_len_max, first_key })
         }));
         let Outcome { depends_on, .. } = txn.commit();
-        if alone {
+        if locks == Locks::Everything {
             self.leave_alone();
         }
         match result {
@@ -343,6 +324,39 @@ impl Worker {
             }
         }
         Ran { flow: Flow::Continue, depends_on }
+    }
+
+    /// Puts the stripes of a command's keys into `self.stripes`, or makes this worker alone if that is
+    /// what it needs. None: not now.
+    fn lock_more(
+        &mut self,
+        session: &Session,
+        args: Args<'_>,
+        entry: &Entry,
+        locking: Locking,
+    ) -> Option<Locks> {
+        if locking != Locking::Exclusive {
+            self.stripes.clear();
+            let keyspace = &self.node.keyspace;
+            for at in entry.key_indexes(args.len()) {
+                let key = keyspace.key(args.get(at));
+                self.stripes.push(StripeId::of(keyspace, session.db, &key));
+            }
+            self.stripes.sort_unstable();
+            self.stripes.dedup();
+            if self.stripes.len() <= exec::STRIPES_MAX {
+                return self.pass.is_inside().then_some(Locks::Several);
+            }
+        }
+        if !self.pass.try_alone(&self.node.exclusive) {
+            return None;
+        }
+        self.writer.following_ms = self.node.following_ms();
+        if self.may_not_write(entry) {
+            self.leave_alone();
+            return None;
+        }
+        Some(Locks::Everything)
     }
 
     /// Whether stripes may be locked now. If not: [`Flow::Retry`].
