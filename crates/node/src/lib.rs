@@ -10,6 +10,7 @@ pub mod client_counts;
 pub mod clients;
 pub mod config;
 pub mod counters;
+pub mod diverged;
 pub mod exclusive;
 pub mod families;
 pub mod freshness;

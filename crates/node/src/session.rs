@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::clients::{ClientRecord, NO_COMMAND};
+use crate::diverged::Reapply;
 use crate::freshness::Freshness;
 use crate::mail::Address;
 use crate::pubsub::Subscriptions;
@@ -77,6 +78,8 @@ pub struct Session {
     published: (u16, u32),
     /// Which replies are dropped.
     pub silence: Silence,
+    /// How far REPLICATION DIVERGED APPLY has come.
+    pub(crate) reapply: Option<Box<Reapply>>,
     /// What WAIT and WAITAOF wait for.
     pub waiting: Option<Box<Waiting>>,
     /// What WATCH and MULTI began.
@@ -141,6 +144,7 @@ impl Session {
             command: NO_COMMAND,
             published: (NO_COMMAND, 0),
             silence: Silence::None,
+            reapply: None,
             waiting: None,
             transaction: None,
             subscriptions: None,

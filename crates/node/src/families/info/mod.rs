@@ -1,13 +1,14 @@
 //! INFO: what a node tells about itself, in Redis's sections and with Redis's names where a field
 //! means the same. Fields of our own begin with `trefoil_` or are about the log.
 
-mod host;
+mod replication;
 mod sections;
 mod text;
 
 use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Group, Spec};
 
 use crate::handler::{Flow, NodeCall, NodeHandler};
+use crate::host;
 use sections::{Section, Seen};
 use text::Lines;
 

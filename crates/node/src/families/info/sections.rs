@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::host;
+use super::replication::{self, replication};
 use super::text::Lines;
 use crate::config;
 use crate::counters::{Calls, Totals};
@@ -146,14 +147,7 @@ fn stats(seen: &Seen<'_>, lines: &mut Lines) {
     lines.field("total_records_logged", keyspace.sum(|tally| &tally.records));
     let errors: u64 = counters.errors().iter().map(|(_, count)| count).sum();
     lines.field("total_error_replies", errors);
-}
-
-fn replication(seen: &Seen<'_>, lines: &mut Lines) {
-    lines.field("role", "master");
-    lines.field("connected_slaves", 0);
-    lines.field("master_failover_state", "no-failover");
-    lines.field("master_replid", &seen.node.run_id);
-    lines.field("master_repl_offset", seen.node.keyspace.sequencer().last_lsn().0);
+    replication::stats(seen.node, lines);
 }
 
 fn cpu(_: &Seen<'_>, lines: &mut Lines) {

@@ -1,5 +1,6 @@
 //! REPLICATION: what is promised about acknowledged writes, how far followers are, who is electable.
 
+mod diverged;
 mod lag;
 mod members;
 mod peer;
@@ -22,7 +23,16 @@ pub(super) const COMMANDS: &[Command<NodeHandler>] = &[Command {
         ..Spec::BASE
     },
     run: container,
-    subcommands: &[members::FORGET, HELP, lag::LAG, members::MEMBERS, peer::PEER, promise::PROMISE],
+    subcommands: &[
+        diverged::DIVERGED,
+        members::FORGET,
+        HELP,
+        lag::LAG,
+        members::MEMBERS,
+        peer::PEER,
+        promise::PROMISE,
+        diverged::RECEIPTS,
+    ],
 }];
 
 /// What only tells.
@@ -49,6 +59,11 @@ const HELP: Command<NodeHandler> = help(|call| {
             "    A follower that is gone for good counts no more, and nothing is kept for it.",
             "PEER",
             "    The port for other nodes.",
+            "DIVERGED LIST | SHOW <id> [<count>] | APPLY <id> [IF-UNCHANGED] | DROP <id>",
+            "    What was cut off from the log: list it, show its changes, write again those whose",
+            "    keys have not changed since, delete it.",
+            "RECEIPTS",
+            "    What was cut off, and what had been promised about it.",
             "HELP",
             "    These lines.",
         ],
