@@ -181,6 +181,8 @@ fn token(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
         let last = worker.node.keyspace.sequencer().last_lsn();
         call.depends_on = last;
         replication.epochs().position(last)
+    } else if session.freshness.as_ref().is_some_and(|freshness| freshness.is_peer) {
+        return Err(CommandError::Other("MASTERDOWN this node does not lead any more"));
     } else {
         let view = &worker.follower;
         let seen = session.seen(&worker.node, view);

@@ -1,8 +1,12 @@
 //! A command on its way to the leader.
 
+use trefoil_clock::NodeId;
+
 /// How a command goes to the leader, and what is done with its reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Errand {
+    /// Who is to do it.
+    pub to: NodeId,
     /// The reply is passed on. If not, the client does not want to hear it (CLIENT REPLY).
     pub heard: bool,
     /// It may change data: whether it did is unknown if the answer is lost.
@@ -11,6 +15,8 @@ pub struct Errand {
     pub patient: bool,
     /// It is queued by a transaction, or ends one: nothing of ours may come before it.
     pub within: bool,
+    /// It is a MULTI: without it there is nothing to queue for.
+    pub begins: bool,
     /// The reply is held back until the session's clock covers it.
     pub seen: bool,
     /// The database that is selected once this (EXEC) was carried out.

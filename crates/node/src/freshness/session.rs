@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trefoil_clock::Position;
+use trefoil_clock::{NodeId, Position};
 use trefoil_replication::Consistency;
 
 use crate::node::Node;
@@ -27,6 +27,8 @@ pub struct Freshness {
     pub(super) waits_since_ms: Option<u64>,
     /// What it has begun at the leader.
     pub(crate) transaction: Transaction,
+    /// Where.
+    pub(crate) begun_at: Option<NodeId>,
     /// The database that the transaction selects, if it does.
     pub(crate) selects: Option<u8>,
     /// How the command that was just told to be forwarded goes.
@@ -202,6 +204,14 @@ impl Session {
                 self.begin_transaction();
                 self.break_transaction();
             }
+        }
+    }
+
+    /// MULTI was sent to the leader and is not known to have come there: the client is told so, and
+    /// does not queue.
+    pub fn on_begun_in_vain(&mut self) {
+        if self.freshness.as_ref().is_some_and(|it| it.transaction == Transaction::Multi) {
+            self.set_transaction(Transaction::None);
         }
     }
 

@@ -365,6 +365,13 @@ impl Worker {
         self.pass.is_inside()
     }
 
+    /// Whether more is applied by now than reads of this turn were judged by.
+    #[must_use]
+    pub fn has_seen_less_than_applied(&self) -> bool {
+        self.writer.following_ms.is_some()
+            && self.node.keyspace.sequencer().last_lsn() > self.follower.applied
+    }
+
     /// Whether the node has stopped to lead since the command was admitted.
     fn may_not_write(&self, entry: &Entry) -> bool {
         self.writer.following_ms.is_some() && entry.spec.flags.has(Flags::WRITE)

@@ -162,8 +162,15 @@ impl Worker {
         out: &mut ReplyBuf,
     ) -> Option<Ran> {
         let kind = Kind::of(entry);
+        let begun_at = session.freshness.as_ref().and_then(|it| it.begun_at);
+        let is_elsewhere = self.follower.leader.is_some_and(|leader| begun_at != Some(leader));
+        if is_elsewhere
+            && !session.restrictions.has(Restrictions::IN_FLIGHT)
+            && let Some(ran) = end_at_leader(session, entry, out)
+        {
+            return Some(ran);
+        }
         let state = session.freshness.as_ref().map_or(Transaction::None, |it| it.transaction);
-        let is_local_queue = session.restrictions.has(Restrictions::IN_MULTI);
         if state == Transaction::Multi {
             return self.queue_at_leader(session, entry, args, kind, out);
         }
@@ -173,6 +180,7 @@ impl Worker {
         if kind == Kind::Local {
             return None;
         }
+        let is_local_queue = session.restrictions.has(Restrictions::IN_MULTI);
         if session.freshness.as_ref().is_some_and(|freshness| freshness.is_peer) {
             return Some(self.turn_down(session, entry, NOT_LEADING, out));
         }
@@ -325,9 +333,9 @@ impl Worker {
         kind: Kind,
         out: &mut ReplyBuf,
     ) -> Ran {
-        if self.follower.leader.is_none() {
+        let Some(leader) = self.follower.leader else {
             return self.turn_down(session, entry, NO_LEADER, out);
-        }
+        };
         let freshness = session.freshness.get_or_insert_default();
         if freshness.in_flight >= IN_FLIGHT_MAX {
             return Ran::independent(Flow::Retry);
@@ -343,7 +351,12 @@ impl Worker {
             _ => before,
         };
         let selects = if after == Transaction::None { freshness.selects.take() } else { None };
+        if before == Transaction::None {
+            freshness.begun_at = Some(leader);
+        }
         freshness.errand = Some(Errand {
+            to: leader,
+            begins: kind == Kind::Multi,
             heard: true,
             writes: is_exec || kind == Kind::Write && before != Transaction::Multi,
             patient: entry.spec.flags.has(Flags::BLOCKING),

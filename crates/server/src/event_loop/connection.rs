@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
 use trefoil_clock::Lsn;
-use trefoil_node::session::Session;
-use trefoil_wire::resp::{Parser, ReplyBuf};
+use trefoil_node::session::{Restrictions, Session};
+use trefoil_wire::resp::{Parser, Reply, ReplyBuf};
 
 use super::backlog::Backlog;
 use super::transport::Transport;
+use super::upstream::Upstream;
 
 /// Pieces written by one system call at most.
 const SLICES_MAX: usize = 32;
@@ -27,8 +28,10 @@ pub(super) struct Connection {
     /// Bytes of a frame that is not complete, or that has to be run again.
     pub(super) input: Vec<u8>,
     pub(super) out: ReplyBuf,
-    /// From these positions of `out` on, bytes wait for these records.
-    waits: VecDeque<(u64, Lsn)>,
+    /// What in `out` waits for records, in order.
+    waits: VecDeque<Wait>,
+    /// To the leader, if it was needed.
+    pub(super) upstream: Option<Box<Upstream>>,
     /// What is known of a peer that is slow to read.
     pub(super) backlog: Option<Box<Backlog>>,
     /// How long the frame at the start of `input` is at least, as far as is known, bytes.
@@ -61,6 +64,20 @@ pub(super) struct Connection {
 
 const _: () = assert!(size_of::<Connection>() <= 512, "an idle connection must be cheap");
 
+/// Bytes that wait for a record, and all behind them.
+struct Wait {
+    /// From here on.
+    position: u64,
+    lsn: Lsn,
+    /// Replies until the next wait begins.
+    replies: u32,
+    since_ms: u64,
+}
+
+/// What a client is told whose replies wait for too long.
+const UNKNOWN: &str =
+    "UNKNOWN not acknowledged in time: what was written may come to be, or be lost";
+
 /// What writing came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Sent {
@@ -83,6 +100,7 @@ impl Connection {
             input: Vec::new(),
             out: ReplyBuf::new(),
             waits: VecDeque::new(),
+            upstream: None,
             backlog: None,
             want: 0,
             congested_from: CONGESTED_BYTES,
@@ -111,9 +129,16 @@ impl Connection {
     }
 
     /// The bytes from `position` on wait for this record.
-    pub(super) fn wait_for(&mut self, position: u64, lsn: Lsn) {
-        if self.waits.back().is_none_or(|&(_, last)| last < lsn) {
-            self.waits.push_back((position, lsn));
+    pub(super) fn wait_for(&mut self, position: u64, lsn: Lsn, since_ms: u64) {
+        if self.waits.back().is_none_or(|last| last.lsn < lsn) {
+            self.waits.push_back(Wait { position, lsn, replies: 0, since_ms });
+        }
+    }
+
+    /// A reply was added; it waits if those before it do.
+    pub(super) fn count_reply(&mut self) {
+        if let Some(last) = self.waits.back_mut() {
+            last.replies += 1;
         }
     }
 
@@ -122,12 +147,42 @@ impl Connection {
         !self.waits.is_empty()
     }
 
-    /// Up to which position bytes may leave when the log is durable up to `durable`.
-    fn sendable(&mut self, durable: Lsn) -> u64 {
-        while self.waits.front().is_some_and(|&(_, lsn)| lsn <= durable) {
+    /// Gives up replies that have waited since before this time, and all behind them: the client
+    /// hears that it is unknown what became of each. How many.
+    pub(super) fn give_replies_up(&mut self, released: Lsn, before_ms: u64) -> u64 {
+        if self.is_forwarding() {
+            return 0;
+        }
+        self.forget_released(released);
+        let is_late = |wait: &Wait| wait.replies > 0 && wait.since_ms <= before_ms;
+        let Some(first) = self.waits.iter().position(is_late) else { return 0 };
+        self.out.truncate_to(self.waits[first].position);
+        let unknown = self.waits.drain(first..).map(|wait| u64::from(wait.replies)).sum();
+        for _ in 0..unknown {
+            Reply::new(&mut self.out, self.session.protocol).error(UNKNOWN);
+        }
+        unknown
+    }
+
+    fn forget_released(&mut self, released: Lsn) {
+        while self.waits.front().is_some_and(|wait| wait.lsn <= released) {
             self.waits.pop_front();
         }
-        self.waits.front().map_or(self.out.position(), |&(position, _)| position)
+    }
+
+    /// Up to which position bytes may leave when records up to `released` are.
+    fn sendable(&mut self, released: Lsn) -> u64 {
+        self.forget_released(released);
+        let upto = self.waits.front().map_or(self.out.position(), |wait| wait.position);
+        match &self.upstream {
+            None => upto,
+            Some(upstream) => upto.min(upstream.held_from()),
+        }
+    }
+
+    /// Whether replies of the leader are to come.
+    pub(super) fn is_forwarding(&self) -> bool {
+        self.session.restrictions.has(Restrictions::IN_FLIGHT)
     }
 
     /// The socket can be written to again. Whether that was waited for.
@@ -172,7 +227,7 @@ impl Connection {
         }
         if !self.out.is_empty() || self.transport.holds_back() {
             Sent::Pending
-        } else if self.closing {
+        } else if self.closing && !self.is_forwarding() {
             Sent::Closed
         } else {
             Sent::All

@@ -1,5 +1,6 @@
 //! How other threads reach a worker's loop.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +16,8 @@ pub(crate) enum Message {
     Accepted(Transport),
     /// From another worker.
     Mail(Mail),
+    /// The address of the leader's host was looked up; None: nobody knows it.
+    Resolved(String, Option<IpAddr>),
     /// Stop.
     Stop,
 }

@@ -14,6 +14,7 @@ mod mailbox;
 mod timers;
 mod transport;
 mod turn;
+mod upstream;
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub(crate) use mailbox::{Mailbox, Mailboxes, Message};
 use timers::Timers;
 pub(crate) use transport::Transport;
 use turn::Turn;
+use upstream::{UPSTREAM, Upstreams};
 
 /// The mailbox's token; connections have their slab keys.
 const MAILBOX: Token = Token(usize::MAX);
@@ -61,6 +63,8 @@ pub(crate) struct EventLoop {
     /// Connections whose peers are slow to read.
     slow: Vec<usize>,
     timers: Timers,
+    /// Connections to the leader.
+    upstreams: Upstreams,
     /// A parked connection can go on without being woken.
     impatient: bool,
     /// Slots were freed that may still be in lists.
@@ -83,6 +87,7 @@ impl EventLoop {
             waiting: Vec::new(),
             slow: Vec::new(),
             timers: Timers::default(),
+            upstreams: Upstreams::default(),
             impatient: false,
             freed: false,
             stopping: false,
@@ -135,6 +140,9 @@ impl EventLoop {
             return;
         }
         let key = event.token().0;
+        if key & UPSTREAM != 0 {
+            return self.on_upstream_event(key & !UPSTREAM, event);
+        }
         let Some(connection) = self.connections.get_mut(key) else { return };
         // What came before the end may be read in part; the socket will not tell again.
         connection.peer_ended |= event.is_read_closed() || event.is_error();
@@ -156,6 +164,7 @@ impl EventLoop {
         let now_ms = now.as_millis() as u64;
         self.worker.begin_turn(now_ms);
         self.turn.begin(&self.worker.node.settings, self.timers.now_s(now_ms));
+        self.relay();
         self.run_parked();
         self.run_ready();
         self.run_timers(now_ms);
@@ -171,7 +180,9 @@ impl EventLoop {
                 self.impatient |= !self.parked.is_empty();
             }
         }
+        self.send_upstream();
         self.flush();
+        self.impatient |= self.can_relay();
         for &key in &self.ready {
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.in_ready_list = true;
@@ -223,6 +234,7 @@ impl EventLoop {
             flush: &mut self.flush,
             parked: &mut self.parked,
             waiting: &mut self.waiting,
+            forwards: &mut self.upstreams.touched,
             impatient: &mut self.impatient,
         };
         self.turn.run(&mut self.worker, &mut self.connections, lists);
@@ -252,7 +264,7 @@ impl EventLoop {
         if !self.waiting.is_empty() || !self.parked.is_empty() {
             let mailbox = self.mailboxes.of(self.worker.index);
             mailbox.expect_durable();
-            if self.worker.node.released() > released {
+            if self.worker.node.released() > released || self.worker.has_seen_less_than_applied() {
                 // It became so before it knew that we wait.
                 mailbox.wake();
             }
@@ -316,6 +328,7 @@ impl EventLoop {
                 Message::Accepted(transport) => self.accept(transport),
                 Message::Stop => self.stopping = true,
                 Message::Mail(mail) => self.on_mail(mail),
+                Message::Resolved(host, ip) => self.on_resolved(host, ip),
             }
         }
         self.on_durable();
@@ -351,7 +364,8 @@ impl EventLoop {
                 continue;
             }
             if gated {
-                connection.wait_for(position, delivery.depends_on);
+                let now_ms = self.worker.writer.now_ms;
+                connection.wait_for(position, delivery.depends_on, now_ms);
                 if !connection.in_waiting_list {
                     connection.in_waiting_list = true;
                     self.waiting.push(key);

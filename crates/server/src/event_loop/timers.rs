@@ -57,8 +57,10 @@ impl EventLoop {
     pub(super) fn run_timers(&mut self, now_ms: u64) {
         if self.timers.is_due(now_ms) {
             self.worker.on_tick();
-            self.sweep();
+            self.sweep(now_ms);
             self.look_at_slow();
+            self.look_at_upstreams(now_ms);
+            self.give_replies_up(now_ms);
         }
         if self.worker.has_chores() {
             self.worker.do_chores();
@@ -67,7 +69,8 @@ impl EventLoop {
 
     /// Looks at a share of the connections: closes those that are idle too long, and has the others
     /// give back memory.
-    fn sweep(&mut self) {
+    fn sweep(&mut self, now_ms: u64) {
+        let mut idle_upstreams = Vec::new();
         let timeout_s = self.worker.node.settings.timeout_seconds.load(Relaxed);
         for key in (self.timers.phase..self.connections.capacity()).step_by(PHASES) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
@@ -76,8 +79,35 @@ impl EventLoop {
                 continue;
             }
             connection.release_buffers();
+            if connection.upstream.is_some() {
+                idle_upstreams.push(key);
+            }
             if is_over(connection, idle_s, timeout_s) {
                 self.abort(key);
+            }
+        }
+        for key in idle_upstreams {
+            self.let_go_of_leader(key, now_ms);
+        }
+    }
+
+    /// Replies that have waited for acknowledgements for too long are unknown.
+    fn give_replies_up(&mut self, now_ms: u64) {
+        let node = &self.worker.node;
+        let timeout_ms = node.settings.freshness.ack_timeout_ms.load(Relaxed);
+        if timeout_ms == 0 || self.waiting.is_empty() {
+            return;
+        }
+        let released = node.released();
+        for &key in &self.waiting {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            let unknown = connection.give_replies_up(released, now_ms.saturating_sub(timeout_ms));
+            if unknown > 0 {
+                node.replication.unknown.fetch_add(unknown, Relaxed);
+                if !connection.in_flush_list {
+                    connection.in_flush_list = true;
+                    self.flush.push(key);
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ use trefoil_wire::{Args, Span};
 
 use super::connection::Connection;
 use super::transport::Transport;
+use super::upstream::forward;
 
 /// Bytes read before they are run, about: enough to fill a pipeline, not the cache.
 const SCRATCH_BYTES: usize = 128 << 10;
@@ -75,14 +76,22 @@ pub(super) struct Lists<'a> {
     pub(super) flush: &'a mut Vec<usize>,
     pub(super) parked: &'a mut Vec<usize>,
     pub(super) waiting: &'a mut Vec<usize>,
+    /// With commands for the leader.
+    pub(super) forwards: &'a mut Vec<usize>,
     /// Set when a parked connection can go on without being woken.
     pub(super) impatient: &'a mut bool,
 }
 
 impl Lists<'_> {
     /// Replies from `position` on wait for a record.
-    fn wait(&mut self, key: usize, connection: &mut Connection, (position, lsn): (u64, Lsn)) {
-        connection.wait_for(position, lsn);
+    fn wait(
+        &mut self,
+        key: usize,
+        connection: &mut Connection,
+        (position, lsn): (u64, Lsn),
+        now_ms: u64,
+    ) {
+        connection.wait_for(position, lsn, now_ms);
         if !connection.in_waiting_list {
             connection.in_waiting_list = true;
             self.waiting.push(key);
@@ -278,6 +287,13 @@ impl Turn {
                 match ran.flow {
                     Flow::Continue => {}
                     Flow::Close => connection.closing = true,
+                    Flow::Forward => {
+                        let (session, upstream) =
+                            (&mut connection.session, &mut connection.upstream);
+                        if forward(session, upstream, args, worker.writer.now_ms) {
+                            lists.forwards.push(source.connection);
+                        }
+                    }
                     Flow::Retry => {
                         connection.parked = true;
                         connection.parser = Parser::new();
@@ -285,9 +301,17 @@ impl Turn {
                         lists.parked.push(source.connection);
                     }
                 }
-                if worker.gated && ran.depends_on > released && connection.out.position() > position
-                {
-                    lists.wait(source.connection, connection, (position, ran.depends_on));
+                if worker.gated && connection.out.position() > position {
+                    if ran.depends_on > released {
+                        let now_ms = worker.writer.now_ms;
+                        lists.wait(
+                            source.connection,
+                            connection,
+                            (position, ran.depends_on),
+                            now_ms,
+                        );
+                    }
+                    connection.count_reply();
                 }
             }
             start = end;
@@ -338,6 +362,13 @@ impl Turn {
             if let Some(error) = connection.session.protocol_error
                 && !connection.is_held()
             {
+                if connection.is_forwarding() {
+                    // Told behind the replies that are to come.
+                    connection.parked = true;
+                    connection.parser = Parser::new();
+                    lists.parked.push(source.connection);
+                    continue;
+                }
                 let text = format!("ERR {error}");
                 Reply::new(&mut connection.out, connection.session.protocol).error(&text);
                 connection.closing = true;
