@@ -18,7 +18,7 @@ mod tests;
 use trefoil_clock::{Epoch, EpochTable, Hlc, Lsn};
 use trefoil_log::{
     Disk, EpochCause, Identity, RecoverError, Recovered, WriteError, Writer, WriterOptions,
-    void_snapshots_after,
+    forget_seeds, void_snapshots_after,
 };
 use trefoil_store::{KeyHasher, Keyspace, Sequencer};
 
@@ -82,6 +82,9 @@ pub struct Report {
     pub snapshot_bytes: u64,
     /// Newer ones that could not be used.
     pub rejected: Vec<Rejected>,
+    /// Nothing is served before this record is applied (rule 13). It may be behind the log's end only if
+    /// the snapshot came from another node.
+    pub ready_after: Lsn,
     /// What the log held.
     pub log: Recovered,
     /// Whose data it is.
@@ -152,7 +155,11 @@ pub fn load_into<D: Disk>(
     let (snapshot, log, rejected) = Attempts::new(keyspace, &disk, options).run()?;
     let end = log.end.positions.get(stream());
     keyspace.sequencer().resume(end, log.end.last_hlc.max(snapshot.end.1));
-    let voided = void_snapshots_after(&disk, end)?;
+    let seed_end = if snapshot.is_seed { snapshot.end.0 } else { Lsn::ZERO };
+    let voided = void_snapshots_after(&disk, end.max(seed_end))?;
+    if end >= seed_end {
+        forget_seeds(&disk)?;
+    }
     // What an older snapshot and a log that fits it make of the data is a state that once was, not
     // necessarily the last one.
     let is_newest = rejected.is_empty() && voided.is_empty();
@@ -169,6 +176,7 @@ pub fn load_into<D: Disk>(
         snapshot_lsn: snapshot.start_lsn,
         snapshot_name: snapshot.name,
         snapshot_bytes: snapshot.bytes,
+        ready_after: snapshot.end.0,
         rejected,
         log,
         identity: options.identity,

@@ -5,7 +5,7 @@ use trefoil_clock::{EpochEntry, Hlc, Lsn};
 use trefoil_log::{
     Disk, Frame, FrameBody, FrameSeq, Note, Positions, RecoverError, Recovered, Runs, ScanError,
     SegmentNo, SnapshotError, Voids, list_snapshots, newest_valid, recover_up_to,
-    remove_unfinished,
+    remove_unfinished, seeded_until,
 };
 use trefoil_store::Keyspace;
 use trefoil_store::apply::apply;
@@ -23,6 +23,8 @@ pub(super) struct LoadedSnapshot {
     pub(super) bytes: u64,
     pub(super) start_lsn: Lsn,
     pub(super) end: (Lsn, Hlc),
+    /// Whether it came from another node and the log may not have reached its end yet.
+    pub(super) is_seed: bool,
     pub(super) epochs: Vec<EpochEntry>,
 }
 
@@ -56,6 +58,8 @@ impl<'a, D: Disk> Attempts<'a, D> {
         loop {
             let snapshot = self.load_snapshot()?;
             let floor = match snapshot.name {
+                // The log of the snapshot's end is another node's, and yet to come from there.
+                Some(_) if snapshot.is_seed => snapshot.start_lsn,
                 Some(_) => snapshot.end.0,
                 None => self.newest_end()?,
             };
@@ -122,6 +126,7 @@ impl<'a, D: Disk> Attempts<'a, D> {
                         bytes: reader.pieces_bytes(),
                         start_lsn: header.start_lsn,
                         end: (end.lsn, end.hlc),
+                        is_seed: seeded_until(self.disk)? == Some(end.lsn),
                         epochs: header.epochs.clone(),
                     });
                 }
@@ -200,7 +205,8 @@ impl<'a> Replay<'a> {
             match &frame.body {
                 FrameBody::Runs(runs) => self.apply(frame, runs),
                 FrameBody::Note(Note::Truncate { shard, lsn }) if *shard == SHARD => {
-                    self.spoiled |= *lsn < self.applied && !self.knows(frame.header.seq);
+                    let voids_applied = self.applied > self.from && self.applied > *lsn;
+                    self.spoiled |= voids_applied && !self.knows(frame.header.seq);
                 }
                 FrameBody::Note(_) => {}
             }

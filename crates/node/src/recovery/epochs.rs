@@ -6,10 +6,10 @@
 
 use trefoil_clock::{Epoch, EpochEntry, EpochTable, Lsn};
 use trefoil_log::{
-    Disk, EpochCause, Note, Recovered, WriteError, highest_snapshot_epoch, list_diverged,
+    Disk, EpochCause, Note, Recovered, highest_snapshot_epoch, list_diverged, used_epoch,
 };
 
-use super::Loaded;
+use super::{Loaded, StartError};
 use crate::log::{SHARD, stream};
 
 /// What the disk tells of epochs.
@@ -32,6 +32,7 @@ impl Epochs {
             continue_with(&mut table, *entry);
         }
         let mut highest = log.highest_epoch.max(highest_snapshot_epoch(disk)?);
+        highest = highest.max(used_epoch(disk)?);
         for archive in list_diverged(disk)? {
             highest = highest.max(archive.epoch);
         }
@@ -50,14 +51,21 @@ fn continue_with(table: &mut EpochTable, entry: EpochEntry) {
 impl<D: Disk> Loaded<D> {
     /// Begins an epoch of this node behind the last record, durably; none after a clean stop as the
     /// leader, which continues the old one.
-    pub fn lead(&mut self) -> Result<(), WriteError> {
+    ///
+    /// # Errors
+    /// [`StartError::Hole`] also if the data came from another node and not all records of it: then only
+    /// that node's history can be followed.
+    pub fn lead(&mut self) -> Result<(), StartError> {
+        let end = self.end();
         let report = &mut self.report;
+        if end < report.ready_after {
+            return Err(StartError::Hole(end.next(), report.ready_after));
+        }
         if report.cause == EpochCause::CleanRestart {
             return Ok(());
         }
         let (epoch, leader) = (report.next_epoch, report.identity.node);
-        let first_lsn = self.writer.appended(stream()).next();
-        let entry = EpochEntry { epoch, leader, first_lsn };
+        let entry = EpochEntry { epoch, leader, first_lsn: end.next() };
         self.writer.append_note(&Note::EpochStart { shard: SHARD, entry, cause: report.cause })?;
         self.writer.sync()?;
         report.epochs.push(entry);

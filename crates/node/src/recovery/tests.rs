@@ -1,5 +1,7 @@
 //! Starts after damage to snapshots: nothing that was lost is taken for nothing.
 
+mod branches;
+
 use std::sync::Arc;
 
 use trefoil_clock::NodeId;
