@@ -44,21 +44,17 @@ pub enum DivergedError {
     Effect(#[from] DecodeError),
 }
 
-/// The node's data directory.
-pub(crate) fn dir(settings: &Settings) -> PathBuf {
-    let bytes = settings.data_dir.read().unwrap_or_else(PoisonError::into_inner);
-    PathBuf::from(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// The data directory, to look at archives.
+/// The node's data directory, to look at archives.
 pub(crate) fn disk(settings: &Settings) -> Result<FsDisk, DivergedError> {
-    Ok(FsDisk::open_unlocked(&dir(settings))?)
+    let bytes = settings.data_dir.read().unwrap_or_else(PoisonError::into_inner);
+    let dir = PathBuf::from(String::from_utf8_lossy(&bytes).into_owned());
+    Ok(FsDisk::open_unlocked(&dir)?)
 }
 
-/// What people call an archive: epoch, first and last record of its name.
+/// What people call an archive of this name: epoch, first and last record.
 #[must_use]
-pub fn id(archive: &DivergedName) -> String {
-    let numbers = archive.name.trim_start_matches("diverged-").trim_end_matches(".log");
+pub fn id(archive: &str) -> String {
+    let numbers = archive.trim_start_matches("diverged-").trim_end_matches(".log");
     let short = |digits: &str| match digits.trim_start_matches('0') {
         "" => "0".to_string(),
         digits => digits.to_string(),
@@ -70,7 +66,7 @@ pub fn id(archive: &DivergedName) -> String {
 pub fn find(disk: &FsDisk, wanted: &str) -> Result<DivergedName, DivergedError> {
     let mut archives = list_diverged(disk)?.into_iter();
     archives
-        .find(|archive| id(archive) == wanted)
+        .find(|archive| id(&archive.name) == wanted)
         .ok_or_else(|| DivergedError::Unknown(wanted.chars().take(80).collect()))
 }
 

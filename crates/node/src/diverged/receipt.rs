@@ -5,15 +5,14 @@
 //! Written to a file of another name, synced and renamed.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::io;
 
 use trefoil_clock::Lsn;
-use trefoil_log::{DivergedName, DivergedReader, FsDisk};
+use trefoil_log::{Disk, DiskFile, DivergedName, DivergedReader, read_full_at, write_all_at};
 use trefoil_store::record::Effect;
 
-use crate::replication::Policy;
+use crate::node::Node;
+use crate::replication::{Acks, Policy};
 
 use super::show::quoted;
 use super::{DivergedError, id};
@@ -24,12 +23,27 @@ pub const KEYS_NAMED_MAX: usize = 100;
 /// What is known of a cut when it is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cut {
-    /// When, Unix milliseconds.
+    /// About when, Unix milliseconds: by the newest stamp that was seen.
     pub at_ms: u64,
     /// When writes were acknowledged.
     pub policy: Policy,
     /// Clients have been told that records up to this one are kept.
     pub acknowledged: Lsn,
+}
+
+impl Cut {
+    /// What a node knows when its log is cut. What it acknowledged while it led, on its own, it
+    /// acknowledged all; of other records it knows what was committed.
+    pub(crate) fn now(node: &Node, archive: &DivergedName) -> Cut {
+        let (replication, policy) = (&node.replication, node.settings.policy());
+        let led = replication.epochs().entry_of(archive.last).is_some_and(|entry| {
+            entry.epoch == archive.epoch && entry.leader == replication.identity().node
+        });
+        let was_alone = policy.acks == Acks::Async || replication.is_degraded();
+        let acknowledged = if led && was_alone { archive.last } else { replication.commit() };
+        let at_ms = node.keyspace.sequencer().last().hlc.millis().max(replication.stream_ms());
+        Cut { at_ms, policy, acknowledged }
+    }
 }
 
 /// What was lost.
@@ -58,16 +72,19 @@ pub struct Receipt {
 }
 
 const SUFFIX: &str = ".receipt";
+const PART: &str = "receipt.part";
+/// A receipt is shorter: keys in it are cut.
+const BYTES_MAX: u64 = 1 << 20;
 
 /// Writes the receipt of an archive, of which the log has just told. Reads the whole archive.
-pub fn file_receipt(
-    disk: &FsDisk,
+pub fn file_receipt<D: Disk>(
+    disk: &D,
     archive: &DivergedName,
     cut: Cut,
 ) -> Result<Receipt, DivergedError> {
     let acknowledged = cut.acknowledged.min(archive.last).0.saturating_sub(archive.first.0 - 1);
     let mut receipt = Receipt {
-        id: id(archive),
+        id: id(&archive.name),
         cut_at_ms: cut.at_ms,
         acks: cut.policy.acks.to_string(),
         ack_level: cut.policy.level.name().to_string(),
@@ -76,12 +93,12 @@ pub fn file_receipt(
         ..Receipt::default()
     };
     sum_up(disk, archive, &mut receipt)?;
-    write(disk.dir(), &archive.name, &receipt)?;
+    write(disk, &archive.name, &receipt)?;
     Ok(receipt)
 }
 
-fn sum_up(
-    disk: &FsDisk,
+fn sum_up<D: Disk>(
+    disk: &D,
     archive: &DivergedName,
     receipt: &mut Receipt,
 ) -> Result<(), DivergedError> {
@@ -103,7 +120,7 @@ fn sum_up(
     Ok(())
 }
 
-fn write(dir: &Path, archive: &str, receipt: &Receipt) -> io::Result<()> {
+fn write<D: Disk>(disk: &D, archive: &str, receipt: &Receipt) -> io::Result<()> {
     let mut text = format!(
         "cut-at-ms {}\nacks {}\nack-level {}\nrecords {}\nacknowledged {}\nkeys {}\nbytes {}\n\
          dropped-at-ms {}\n",
@@ -119,44 +136,46 @@ fn write(dir: &Path, archive: &str, receipt: &Receipt) -> io::Result<()> {
     for key in &receipt.keys_named {
         text.push_str(&format!("key {key}\n"));
     }
-    let path = dir.join(format!("{archive}{SUFFIX}"));
-    let unfinished = dir.join(format!("{archive}{SUFFIX}.part"));
-    let mut file = fs::File::create(&unfinished)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&unfinished, &path)?;
-    fs::File::open(dir)?.sync_all()
+    match disk.remove(PART) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = disk.create(PART)?;
+    write_all_at(&file, text.as_bytes(), 0).map_err(|partial| partial.source)?;
+    file.sync_data()?;
+    disk.rename(PART, &format!("{archive}{SUFFIX}"))?;
+    disk.sync_dir()
+}
+
+fn read<D: Disk>(disk: &D, name: &str) -> io::Result<String> {
+    let file = disk.open(name)?;
+    let len = usize::try_from(file.size()?.min(BYTES_MAX)).unwrap_or(0);
+    let mut bytes = vec![0; len];
+    let filled = read_full_at(&file, &mut bytes, 0)?;
+    Ok(String::from_utf8_lossy(&bytes[..filled]).into_owned())
 }
 
 /// Notes that the archive is gone. Nothing happens if there is no receipt.
-pub fn mark_dropped(dir: &Path, archive: &DivergedName, now_ms: u64) -> io::Result<()> {
-    let path = dir.join(format!("{}{SUFFIX}", archive.name));
-    let text = match fs::read_to_string(&path) {
+pub fn mark_dropped<D: Disk>(disk: &D, archive: &DivergedName, now_ms: u64) -> io::Result<()> {
+    let text = match read(disk, &format!("{}{SUFFIX}", archive.name)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         read => read?,
     };
-    let receipt = Receipt { dropped_at_ms: now_ms, ..parse(id(archive), &text) };
-    write(dir, &archive.name, &receipt)
+    let receipt = Receipt { dropped_at_ms: now_ms, ..parse(id(&archive.name), &text) };
+    write(disk, &archive.name, &receipt)
 }
 
 /// All receipts, by the names of their archives.
-pub fn receipts(dir: &Path) -> io::Result<Vec<Receipt>> {
+pub fn receipts<D: Disk>(disk: &D) -> io::Result<Vec<Receipt>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.starts_with("diverged-") && name.ends_with(SUFFIX) {
-            found.push(name);
+    for name in disk.list()? {
+        if let Some(archive) =
+            name.strip_suffix(SUFFIX).filter(|name| name.starts_with("diverged-"))
+        {
+            found.push(parse(id(archive), &read(disk, &name)?));
         }
     }
-    found.sort_unstable();
-    let read = |name: String| {
-        let text = fs::read_to_string(dir.join(&name))?;
-        let name = name.trim_end_matches(SUFFIX).to_string();
-        let of_name =
-            DivergedName { name, epoch: Default::default(), first: Lsn::ZERO, last: Lsn::ZERO };
-        Ok(parse(id(&of_name), &text))
-    };
-    found.into_iter().map(read).collect()
+    Ok(found)
 }
 
 /// A line that is not known is passed over: a newer release may have written it.
@@ -187,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_receipt_tells_what_was_lost_and_outlives_its_archive() {
-        let (node, dir, archive) =
+        let (node, _dir, archive) =
             node_with_archive(5, &[&[put("a", "1"), put("b c", "2")], &[], &[put("a", "3")]]);
         let disk = super::super::disk(&node.node.settings).expect("a disk");
         let policy = node.node.settings.policy();
@@ -196,9 +215,9 @@ mod tests {
         assert_eq!(receipt.id, "3-5-7");
         assert_eq!((receipt.records, receipt.acknowledged, receipt.keys), (3, 2, 2));
         assert_eq!(receipt.keys_named, ["\"a\"", "\"b c\""]);
-        assert_eq!(receipts(dir.path()).expect("readable"), [receipt.clone()]);
-        mark_dropped(dir.path(), &archive, 99).expect("written");
+        assert_eq!(receipts(&disk).expect("readable"), [receipt.clone()]);
+        mark_dropped(&disk, &archive, 99).expect("written");
         let dropped = Receipt { dropped_at_ms: 99, ..receipt };
-        assert_eq!(receipts(dir.path()).expect("readable"), [dropped]);
+        assert_eq!(receipts(&disk).expect("readable"), [dropped]);
     }
 }

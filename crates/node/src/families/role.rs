@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use trefoil_clock::Lsn;
 use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Group, Spec, parse_i64};
 
 use super::ordered::carry_out;
@@ -141,7 +142,7 @@ fn slave(call: &mut NodeCall<'_>) {
     let link = node.replication.leader();
     let state = link.as_ref().map_or(LinkState::Down, |link| link.state);
     let applied = match state {
-        LinkState::Streaming => node.keyspace.sequencer().last_lsn().0.cast_signed(),
+        LinkState::Streaming => applied(node).0.cast_signed(),
         _ => -1,
     };
     let (host, port) = link.map_or((String::new(), 0), |link| (link.host, link.port));
@@ -183,9 +184,9 @@ pub(super) fn state_for_info(state: FollowerState) -> &'static str {
     }
 }
 
-/// What a follower has received.
-pub(super) fn received(node: &Node) -> u64 {
-    node.log.appended().0
+/// What a follower's readers see.
+pub(super) fn applied(node: &Node) -> Lsn {
+    node.applier.applied()
 }
 
 #[cfg(test)]
@@ -234,7 +235,7 @@ mod tests {
             (LinkState::Down, "$7 connect :-1"),
             (LinkState::Connecting, "$10 connecting :-1"),
             (LinkState::Loading { received: 1, bytes: 2 }, "$4 sync :-1"),
-            (LinkState::Streaming, "$9 connected :1"),
+            (LinkState::Streaming, "$9 connected :0"),
         ] {
             node.node.replication.set_leader(link(state));
             let expected = format!("*5 $5 slave $10 db.example :6379 {shown}");

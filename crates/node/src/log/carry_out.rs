@@ -8,6 +8,7 @@ use trefoil_log::{Disk, OldData, Replacement, Reseed};
 
 use super::driver::{LogDriver, LogLost, SHARD, stream};
 use super::task::{Outcome, Task};
+use crate::diverged::{Cut, file_receipt};
 use crate::node::Node;
 use crate::peers::{INCOMING, save_identity};
 use crate::recovery::{StartOptions, load_into};
@@ -50,10 +51,16 @@ fn cut<D: Disk>(
 ) -> Result<Outcome, LogLost> {
     match driver.writer_mut().archive_tail(stream(), to) {
         Ok(None) => {}
-        Ok(Some(archive)) => eprintln!(
-            "trefoil: records {} to {} are kept in {}",
-            archive.first, archive.last, archive.name
-        ),
+        Ok(Some(archive)) => {
+            eprintln!(
+                "trefoil: records {} to {} are kept in {}",
+                archive.first, archive.last, archive.name
+            );
+            // The archive is what counts; without a receipt people still find it.
+            if let Err(error) = file_receipt(disk, &archive, Cut::now(node, &archive)) {
+                eprintln!("trefoil: no receipt for {}: {error}", archive.name);
+            }
+        }
         Err(error) => return Ok(Outcome::Failed(error.to_string())),
     }
     if let Err(error) = driver.writer_mut().truncate_stream(SHARD, to) {

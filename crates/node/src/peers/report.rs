@@ -61,7 +61,7 @@ impl<D: Disk> Peers<D> {
         self.node.announce_lag(&events);
         self.node.replication.set_followers(rows);
         let floor = self.log_state().floor;
-        self.node.replication.set_log_floor(floor.next());
+        self.node.replication.set_log_floor(floor);
         self.publish_watermarks();
     }
 

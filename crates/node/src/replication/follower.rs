@@ -33,7 +33,7 @@ pub struct FollowerRow {
     pub lag_ms: Option<u64>,
     /// Its lag is beyond a threshold of `max-lag`: it is taken out of `bounded` reads.
     pub is_lagging: bool,
-    /// Milliseconds since its last message.
+    /// Milliseconds since its last message; `u64::MAX`: it has no link.
     pub silent_ms: u64,
 }
 

@@ -75,7 +75,7 @@ pub struct LagEvent {
     pub kind: LagKind,
     /// Which of the two.
     pub change: LagChange,
-    /// How much it is; 0 for a follower that is not there any more.
+    /// How much it is; 0 for a follower that is not there any more, `u64::MAX` if nobody knows.
     pub lag: u64,
     /// The limit in force.
     pub limit: u64,
@@ -99,6 +99,7 @@ impl LagEvent {
             LagChange::Raised => "raised",
             LagChange::Over => "over",
         };
+        let lag = if *lag == u64::MAX { "unknown".to_string() } else { lag.to_string() };
         format!("{change} follower={follower} kind={} lag={lag} limit={limit}", kind.name())
     }
 }

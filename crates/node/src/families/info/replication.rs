@@ -80,8 +80,8 @@ fn as_slave(seen: &Seen<'_>, lines: &mut Lines) {
     lines.field("master_link_status", if is_up { "up" } else { "down" });
     lines.field("master_last_io_seconds_ago", if is_up { since_s } else { -1 });
     lines.field("master_sync_in_progress", u8::from(matches!(state, LinkState::Loading { .. })));
-    lines.field("slave_read_repl_offset", role::received(node));
-    lines.field("slave_repl_offset", node.keyspace.sequencer().last_lsn());
+    lines.field("slave_read_repl_offset", node.log.appended());
+    lines.field("slave_repl_offset", role::applied(node));
     if let LinkState::Loading { received, bytes } = state {
         sync_progress((received, bytes), since_s, lines);
     }

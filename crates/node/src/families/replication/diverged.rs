@@ -1,9 +1,7 @@
 //! REPLICATION DIVERGED and RECEIPTS: tails that were cut off from this node's log.
 
-use std::path::PathBuf;
-
 use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Spec, parse_i64};
-use trefoil_log::{FsDisk, list_diverged, remove_diverged};
+use trefoil_log::{DivergedName, FsDisk, list_diverged, remove_diverged};
 
 use super::ABOUT;
 use crate::diverged::{self, DivergedError, Reapply, Receipt};
@@ -50,10 +48,6 @@ fn failed(error: DivergedError) -> CommandError {
     CommandError::Detailed(format!("ERR {error}"))
 }
 
-fn dir(call: &NodeCall<'_>) -> PathBuf {
-    diverged::dir(&call.worker.node.settings)
-}
-
 fn disk(call: &NodeCall<'_>) -> Result<FsDisk, CommandError> {
     diverged::disk(&call.worker.node.settings).map_err(failed)
 }
@@ -64,10 +58,11 @@ fn wanted(call: &NodeCall<'_>) -> String {
 }
 
 fn list(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
-    let archives = list_diverged(&disk(call)?).map_err(|error| failed(error.into()))?;
-    let receipts = diverged::receipts(&dir(call)).map_err(|error| failed(error.into()))?;
-    let describe = |archive| {
-        let id = diverged::id(archive);
+    let disk = disk(call)?;
+    let archives = list_diverged(&disk).map_err(|error| failed(error.into()))?;
+    let receipts = diverged::receipts(&disk).map_err(|error| failed(error.into()))?;
+    let describe = |archive: &DivergedName| {
+        let id = diverged::id(&archive.name);
         let receipt = receipts.iter().find(|receipt| receipt.id == id);
         let mut fields = Fields::default();
         fields.text("id", id);
@@ -117,7 +112,7 @@ fn remove(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     let archive = diverged::find(&disk, &wanted(call)).map_err(failed)?;
     let now_ms = call.worker.writer.now_ms;
     remove_diverged(&disk, &archive)
-        .and_then(|()| diverged::mark_dropped(&dir(call), &archive, now_ms))
+        .and_then(|()| diverged::mark_dropped(&disk, &archive, now_ms))
         .map_err(|error| failed(error.into()))?;
     call.reply().ok();
     Ok(Flow::Continue)
@@ -190,7 +185,7 @@ pub(super) const RECEIPTS: Command<NodeHandler> = Command::new(
 );
 
 fn tell_receipts(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
-    let receipts = diverged::receipts(&dir(call)).map_err(|error| failed(error.into()))?;
+    let receipts = diverged::receipts(&disk(call)?).map_err(|error| failed(error.into()))?;
     let rows: Vec<Fields> = receipts.into_iter().map(of_receipt).collect();
     write_all(&mut call.reply(), &rows);
     Ok(Flow::Continue)

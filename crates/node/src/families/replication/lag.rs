@@ -56,7 +56,7 @@ fn of_follower(row: &FollowerRow) -> Fields {
     fields.number("lag-bytes", row.lag_bytes);
     fields.perhaps("lag-ms", row.lag_ms);
     fields.flag("lagging", row.is_lagging);
-    fields.number("silent-ms", row.silent_ms);
+    fields.perhaps("silent-ms", Some(row.silent_ms).filter(|&ms| ms < u64::MAX));
     if let FollowerState::Snapshot { sent, bytes } = row.state {
         fields.number("snapshot-sent-bytes", sent);
         fields.number("snapshot-bytes", bytes);
@@ -66,7 +66,7 @@ fn of_follower(row: &FollowerRow) -> Fields {
 
 fn of_itself(node: &Node, now_ms: u64) -> Fields {
     let (replication, link) = (&node.replication, node.replication.leader());
-    let applied = node.keyspace.sequencer().last_lsn().0;
+    let applied = role::applied(node).0;
     let end = link.as_ref().map(|link| link.end.0);
     let heard_ms = link.as_ref().map(|link| link.heard_ms).filter(|&heard_ms| heard_ms > 0);
     let fresh_at_ms = Some(replication.fresh_at_ms()).filter(|&at| at > 0);

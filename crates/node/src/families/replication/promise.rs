@@ -202,7 +202,7 @@ fn bytes(row: &FollowerRow, records: u64) -> u64 {
 
 fn behind_the_leader(node: &Node, fields: &mut Fields) {
     let link = node.replication.leader();
-    let applied = node.keyspace.sequencer().last_lsn().0;
+    let applied = role::applied(node).0;
     let state = link.as_ref().map_or(LinkState::Down, |link| link.state);
     let leader = link.as_ref().map_or(String::new(), |link| format!("{}:{}", link.host, link.port));
     fields.text("leader", leader);
