@@ -85,7 +85,7 @@ pub(super) const REPLICATION: &[Parameter] = &[
     .also(&["repl-ping-slave-period"]),
     parameter(
         "peer",
-        Shape::Checked(peer),
+        Shape::Checked(address_or_off),
         Place::Text(|s| &s.replication.peer),
         "127.0.0.1:7379",
         "Address and port where other nodes connect, or off. The default gives way if it is taken.",
@@ -296,7 +296,7 @@ fn acks(text: &[u8]) -> Result<Vec<u8>, &'static str> {
 }
 
 /// `off` is kept as it is said. A host's name is looked up when it is used.
-fn peer(text: &[u8]) -> Result<Vec<u8>, &'static str> {
+pub(super) fn address_or_off(text: &[u8]) -> Result<Vec<u8>, &'static str> {
     if text.eq_ignore_ascii_case(b"off") {
         return Ok(b"off".to_vec());
     }
@@ -334,11 +334,11 @@ mod tests {
     #[test]
     fn an_address_for_peers_is_a_host_and_a_port() {
         for good in ["127.0.0.1:0", "[::1]:7379", "db-1.example:7379", "off"] {
-            assert_eq!(peer(good.as_bytes()), Ok(good.as_bytes().to_vec()));
+            assert_eq!(address_or_off(good.as_bytes()), Ok(good.as_bytes().to_vec()));
         }
-        assert_eq!(peer(b"OFF"), Ok(b"off".to_vec()));
+        assert_eq!(address_or_off(b"OFF"), Ok(b"off".to_vec()));
         for wrong in ["", "7379", ":7379", "h:", "h:x", "h:70000", "a b:1"] {
-            assert!(peer(wrong.as_bytes()).is_err(), "{wrong}");
+            assert!(address_or_off(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
 }
