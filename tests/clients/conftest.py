@@ -38,7 +38,7 @@ def command_line(port, folder, options):
         words = [binary(), "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "yes"]
         options = {VALKEY_NAMES.get(name, name): value for name, value in options.items()}
     else:
-        words = [binary(), "server", "--port", str(port), "--data-dir", str(folder)]
+        words = [binary(), "server", "--port", str(port), "--data-dir", str(folder), "--http", "off"]
     for name, value in options.items():
         words += ["--" + name.replace("_", "-"), str(value)]
     return words

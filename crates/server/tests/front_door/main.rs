@@ -1,6 +1,7 @@
 //! The front door of the real binary: limits, bad input, slow and silent peers, starting and stopping.
 
 mod bad_input;
+mod http;
 mod limits;
 mod memory;
 mod node;

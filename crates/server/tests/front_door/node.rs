@@ -36,7 +36,7 @@ impl Node {
     pub(crate) fn start_in(dir: TempDir, words: &[&str]) -> Node {
         let log = std::fs::File::create(dir.path().join("stderr")).expect("a file");
         let data = dir.path().join("data");
-        let mut child = server(&["--threads", "2", "--data-dir"])
+        let mut child = server(&["--threads", "2", "--http", "off", "--data-dir"])
             .arg(&data)
             .args(words)
             .stdout(Stdio::piped())
