@@ -4,7 +4,9 @@
 //! What is checked is what docs promise: P1 (`fsync always`), P2 (`everysec`), P16 (never an answer
 //! from damaged data). The same seed gives the same run; a failure prints it.
 
+pub mod cluster;
 mod dice;
+mod invariants;
 mod life;
 mod model;
 mod world;

@@ -208,7 +208,7 @@ impl Life {
         for _ in 0..10 {
             match self.drive() {
                 Ok(Turn::Stopped) => return true,
-                Ok(Turn::Continue) => {}
+                Ok(Turn::Continue | Turn::Asked(..)) => {}
                 Err(_) => return false,
             }
         }

@@ -1,0 +1,321 @@
+//! The person who sets the leader by hand: sees only what nodes tell that can be reached.
+//!
+//! Invariant: at most one promotion at a time. A careful person first stops followers from
+//! acknowledging to the old leader, then asks where they stand, and promotes the highest position among
+//! so many reports that each commit has a witness; a careless one does what comes to mind.
+
+use trefoil_clock::{NodeId, Position};
+use trefoil_replication::{AckLevel, AckPolicy, Acks, OnLost};
+
+use super::agenda::{MS, Micros};
+use super::plan::Care;
+use super::process::Role;
+use super::world::{Event, World};
+
+/// See the module.
+pub(crate) struct Operator {
+    /// The node that is to lead.
+    pub(crate) intended: usize,
+    /// The policy that is to hold.
+    pub(crate) policy: AckPolicy,
+    /// It never was `async` or weaker than it is.
+    pub(crate) never_relaxed: bool,
+    /// The electable set that a leader last told.
+    seen_members: Vec<NodeId>,
+    /// Since when the intended leader is not seen leading.
+    missing_since: Option<Micros>,
+    next_whim: Micros,
+}
+
+impl Operator {
+    pub(crate) fn new(policy: AckPolicy) -> Operator {
+        Operator {
+            intended: 0,
+            policy,
+            never_relaxed: policy.acks != Acks::Async,
+            seen_members: Vec::new(),
+            missing_since: None,
+            next_whim: 500 * MS,
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn on_operator(&mut self) {
+        let again = if self.healed { 50 } else { 80 + self.dice.below(200) };
+        self.agenda.put(self.now + again * MS, Event::Operator);
+        self.put_right();
+        let patience = if self.healed { 400 } else { 300 + self.dice.below(500) } * MS;
+        if self.look_at_leader() {
+            self.operator.missing_since = None;
+            self.tend_leader();
+            if !self.healed && self.now >= self.operator.next_whim {
+                let gap = self.plan.whim_gap;
+                self.operator.next_whim = self.now + gap / 2 + self.dice.below(gap);
+                self.follow_a_whim();
+            }
+        } else {
+            let since = *self.operator.missing_since.get_or_insert(self.now);
+            if self.now - since > patience {
+                self.fail_over();
+            }
+        }
+    }
+
+    /// Whether the person gets through to a node.
+    fn reaches(&self, slot: usize) -> bool {
+        self.takes_orders(slot)
+    }
+
+    /// Whether the intended leader is seen leading.
+    fn look_at_leader(&mut self) -> bool {
+        let slot = self.operator.intended;
+        if !self.reaches(slot) {
+            return false;
+        }
+        let Role::Leading(leading) = &self.process(slot).role else { return false };
+        let members = leading.core.members();
+        self.operator.seen_members = members;
+        true
+    }
+
+    /// Points nodes that follow or lead what they should not.
+    fn put_right(&mut self) {
+        let intended = self.operator.intended;
+        let leads = self.reaches(intended)
+            && matches!(self.process(intended).role, Role::Leading(_));
+        if !leads || (self.plan.care == Care::Careless && !self.healed && self.dice.one_in(2)) {
+            return;
+        }
+        for slot in 0..self.nodes.len() {
+            if slot == intended || !self.reaches(slot) {
+                continue;
+            }
+            let wrong = match &self.process(slot).role {
+                Role::Following(following) => following.whom != intended,
+                Role::Leading(_) | Role::Recovering { .. } | Role::Fenced => true,
+            };
+            let stuck = self.healed && self.is_stuck(slot);
+            if wrong || stuck {
+                let foreign = self.nodes[slot].disk.identity.cluster != super::world::CLUSTER;
+                self.met.event("nodes pointed anew");
+                self.point(slot, intended, foreign, !stuck);
+            }
+        }
+    }
+
+    /// A node that refuses to follow what lost its committed records: in the end a person decides.
+    fn is_stuck(&mut self, slot: usize) -> bool {
+        let gone_by = self.now.saturating_sub(self.plan.heals_at);
+        let Role::Following(following) = &self.process(slot).role else { return false };
+        gone_by > 3_000 * MS
+            && following.link.is_none()
+            && self.plan.care == Care::Careless
+            && self.dice.one_in(20)
+    }
+
+    /// What a person does for a leader that leads: forgets members that will not come back.
+    fn tend_leader(&mut self) {
+        let slot = self.operator.intended;
+        let alive: Vec<NodeId> = self.nodes.iter().map(|node| node.disk.identity.node).collect();
+        let gone: Vec<NodeId> =
+            self.operator.seen_members.iter().copied().filter(|m| !alive.contains(m)).collect();
+        for node in gone {
+            if self.healed || self.dice.one_in(5) {
+                self.trace(format_args!("operator forgets {node} on n{slot}"));
+                self.with_leader(slot, |core, now, out| {
+                    // Refused while it is attached, or if it is no member any more: nothing to do then.
+                    let _ = core.forget(now, node, out);
+                });
+            }
+        }
+        self.set_policy(slot);
+    }
+
+    fn set_policy(&mut self, slot: usize) {
+        let policy = self.operator.policy;
+        let Role::Leading(leading) = &mut self.process(slot).role else { return };
+        if leading.policy != policy {
+            leading.policy = policy;
+            self.met.event("policies set");
+            self.with_leader(slot, |core, now, out| core.set_policy(now, policy, out));
+        }
+    }
+
+    fn follow_a_whim(&mut self) {
+        match self.dice.below(8) {
+            0..=2 => self.switch_over(),
+            3 if !self.plan.steady => self.alter_policy(),
+            4 if self.plan.care == Care::Careless => self.promote_anybody(),
+            5 if self.plan.care == Care::Careless => self.point_anywhere(),
+            6 => {
+                let slot = self.dice.below(self.nodes.len() as u64) as usize;
+                self.met.fault("clean restarts");
+                self.stop_cleanly(slot);
+            }
+            _ => {}
+        }
+    }
+
+    /// A planned change of the leader: the old one is demoted first.
+    fn switch_over(&mut self) {
+        let old = self.operator.intended;
+        let new = self.dice.below(self.nodes.len() as u64) as usize;
+        if new == old || !(0..self.nodes.len()).all(|slot| self.reaches(slot)) {
+            return;
+        }
+        self.met.event("switch-overs");
+        self.trace(format_args!("operator switches over from n{old}"));
+        self.point(old, new, false, true);
+        self.fail_over();
+    }
+
+    fn alter_policy(&mut self) {
+        let nodes = self.nodes.len() as u64;
+        let acks = match self.dice.below(3) {
+            0 => Acks::Async,
+            1 => Acks::SemiSync(1 + self.dice.below(2).min(nodes - 2) as u32),
+            _ => Acks::Sync,
+        };
+        let level = [AckLevel::Received, AckLevel::Flushed, AckLevel::Applied]
+            [self.dice.below(3) as usize];
+        let on_lost = if self.dice.one_in(3) { OnLost::Degrade } else { OnLost::Block };
+        self.operator.policy = AckPolicy { acks, level, on_lost, ..self.operator.policy };
+        self.operator.never_relaxed = false;
+        let policy = self.operator.policy;
+        self.trace(format_args!("operator sets {policy:?}"));
+        self.set_policy(self.operator.intended);
+    }
+
+    fn promote_anybody(&mut self) {
+        let slot = self.dice.below(self.nodes.len() as u64) as usize;
+        if self.reaches(slot) && slot != self.operator.intended && self.promote(slot) {
+            self.met.event("careless promotions");
+            self.operator.intended = slot;
+        }
+    }
+
+    fn point_anywhere(&mut self) {
+        let nodes = self.nodes.len() as u64;
+        let (slot, whom) = (self.dice.below(nodes) as usize, self.dice.below(nodes) as usize);
+        if slot != whom && slot != self.operator.intended && self.reaches(slot) {
+            self.point(slot, whom, false, true);
+        }
+    }
+
+    /// How many of the other nodes may be silent.
+    fn silent_max(&self) -> usize {
+        match self.operator.policy.acks {
+            _ if !self.plan.steady => 0,
+            Acks::Async => usize::MAX,
+            Acks::SemiSync(k) => (k as usize).saturating_sub(1),
+            // One member is enough, but it must be one.
+            Acks::Sync => usize::MAX,
+        }
+    }
+
+    /// The intended leader is away: somebody else is to lead.
+    fn fail_over(&mut self) {
+        let old = self.operator.intended;
+        let careful = self.plan.care == Care::Careful;
+        let reached: Vec<usize> = (0..self.nodes.len()).filter(|slot| self.reaches(*slot)).collect();
+        if careful {
+            self.stop_acknowledging(old, &reached);
+        }
+        let mut reports: Vec<(Position, usize)> = Vec::new();
+        for &slot in &reached {
+            let Role::Following(following) = &self.process(slot).role else { continue };
+            let stopped = following.whom != old || self.nodes[old].process.is_none();
+            if self.may_lead(slot) && (stopped || !careful) {
+                reports.push((self.process(slot).end, slot));
+            }
+        }
+        reports.sort_unstable();
+        if !careful {
+            let at = self.dice.below(reports.len().max(1) as u64) as usize;
+            if let Some(&(_, slot)) = reports.get(at) {
+                self.promote_and_point(slot);
+            }
+            return;
+        }
+        let others = reports.iter().filter(|(_, slot)| *slot != old).count();
+        let enough = self.nodes.len() - 1 - others <= self.silent_max();
+        match reports.last() {
+            Some(&(_, slot)) if enough && self.a_member_reports(&reports) => {
+                self.promote_and_point(slot);
+            }
+            _ => self.back_to_the_old_one(old, &reached),
+        }
+    }
+
+    /// From here on nobody that is reached acknowledges to the old leader.
+    fn stop_acknowledging(&mut self, old: usize, reached: &[usize]) {
+        for &slot in reached {
+            let elsewhere = reached.iter().copied().find(|other| *other != slot && *other != old);
+            let to = elsewhere.unwrap_or(slot);
+            let stays = match &self.process(slot).role {
+                Role::Following(following) => following.whom != old,
+                Role::Leading(_) => true,
+                Role::Recovering { .. } => slot == old && !self.healed,
+                Role::Fenced => false,
+            };
+            if !stays {
+                self.point(slot, to, false, true);
+            }
+        }
+    }
+
+    /// Sync: one report must come from a member.
+    fn a_member_reports(&self, reports: &[(Position, usize)]) -> bool {
+        let members = &self.operator.seen_members;
+        let is_member = |slot: usize| members.contains(&self.nodes[slot].disk.identity.node);
+        let old = self.operator.intended;
+        self.operator.policy.acks != Acks::Sync
+            || reports.iter().any(|(_, slot)| *slot != old && is_member(*slot))
+    }
+
+    /// Whether a node's report counts: not that of a node without this history, or of one that lost
+    /// its disk and is no member again.
+    fn may_lead(&mut self, slot: usize) -> bool {
+        let identity = self.nodes[slot].disk.identity;
+        let again = self.operator.seen_members.contains(&identity.node);
+        let known = self.nodes[slot].generation == 0 || again;
+        let process = self.process(slot);
+        known && process.end.lsn >= process.whole_from && identity.cluster == super::world::CLUSTER
+    }
+
+    fn promote_and_point(&mut self, slot: usize) {
+        self.trace(format_args!("operator promotes n{slot}"));
+        if !self.promote(slot) {
+            return;
+        }
+        self.operator.intended = slot;
+        self.operator.seen_members.clear();
+        self.operator.missing_since = None;
+        for other in 0..self.nodes.len() {
+            let follows = self.reaches(other) && matches!(self.process(other).role, Role::Following(_));
+            if other != slot && follows {
+                self.point(other, slot, false, true);
+            }
+        }
+    }
+
+    /// Not enough reports: the old leader is waited for.
+    fn back_to_the_old_one(&mut self, old: usize, reached: &[usize]) {
+        self.met.event("failovers put off");
+        for &slot in reached {
+            if slot != old && matches!(self.process(slot).role, Role::Following(_)) {
+                self.point(slot, old, false, true);
+            }
+        }
+        if !self.healed || self.now < self.plan.heals_at + 4_000 * MS || !self.reaches(old) {
+            return;
+        }
+        // What is missing will not come any more: a person says that this is all there is.
+        self.met.event("forced");
+        self.with_recovering(old, |core, _, out| core.force(out));
+        if matches!(self.process(old).role, Role::Following(_)) {
+            self.promote_and_point(old);
+        }
+    }
+}

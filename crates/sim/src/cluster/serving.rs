@@ -1,0 +1,370 @@
+//! How a node serves clients: the gate of the leader, the freshness of followers, forwarding.
+
+use trefoil_clock::{Lsn, Position};
+use trefoil_replication::{Consistency, Decision, ReadView, SessionClock, decide};
+
+use super::agenda::{MS, Micros};
+use super::client::{Answer, Ask, Reply, Request, Served};
+use super::process::{Role, Until, Waiting};
+use super::record::Change;
+use super::sabotage::Defect;
+use super::world::{Event, World};
+
+/// What waits for the leader's release longer than this is unknown.
+const ACK_TIMEOUT: Micros = 500 * MS;
+/// A read waits for the follower to catch up no longer than this, then the leader answers it.
+const SESSION_WAIT: Micros = 60 * MS;
+
+impl World {
+    /// A client's request, or one that a follower passes on.
+    pub(crate) fn on_request(&mut self, slot: usize, request: Request) {
+        let op = request.operation;
+        self.trace(format_args!("n{slot} o{op} c{} {:?}", request.client, request.ask));
+        match &self.process(slot).role {
+            Role::Leading(_) => self.serve_as_leader(slot, request),
+            Role::Following(_) => self.serve_as_follower(slot, request),
+            Role::Recovering { .. } | Role::Fenced => {
+                self.answer(slot, request, Answer::Refused("refused: loading"));
+            }
+        }
+    }
+
+    fn serve_as_leader(&mut self, slot: usize, request: Request) {
+        if self.nodes[slot].disk.identity.cluster != super::world::CLUSTER {
+            return self.answer(slot, request, Answer::Refused("refused: another history"));
+        }
+        if let Some((_, position)) = request.token
+            && !self.token_holds(slot, position)
+        {
+            return self.answer(slot, request, Answer::LostBranch);
+        }
+        match request.ask {
+            Ask::Write(change) => self.serve_write(slot, request, change),
+            Ask::Read(key, consistency) => {
+                let process = self.process(slot);
+                let Role::Leading(leading) = &process.role else { return };
+                let held = process.store.keys[usize::from(key)];
+                let newest = consistency == Consistency::Linearizable;
+                let unsettled = newest && !leading.core.is_settled();
+                let shows = if unsettled { process.end.lsn } else { held.lsn };
+                let answer = Answer::Value { value: held.value, by: held.by };
+                self.answer_when_released(slot, request, shows, answer);
+            }
+        }
+    }
+
+    /// Whether what a session saw is part of the leader's history.
+    fn token_holds(&mut self, slot: usize, position: Position) -> bool {
+        let process = self.process(slot);
+        process.epochs.holds(position, process.end.lsn)
+    }
+
+    fn serve_write(&mut self, slot: usize, request: Request, change: Change) {
+        let Role::Leading(leading) = &self.process(slot).role else { return };
+        if leading.core.is_blocked() {
+            return self.answer(slot, request, Answer::Refused("refused: too few followers"));
+        }
+        let before = change.keys().first().map(|key| self.process(slot).store.keys[usize::from(*key)]);
+        let record = self.write(slot, change);
+        self.judge.on_written(request.operation, record.id);
+        let number = match (change, change.keys().first()) {
+            (Change::Add(..), Some(key)) => {
+                self.process(slot).store.keys[usize::from(*key)].value.unwrap_or(0)
+            }
+            (Change::Remove(_), _) => u64::from(before.is_some_and(|held| held.value.is_some())),
+            _ => 0,
+        };
+        let answer = Answer::Written { record: record.id, number };
+        self.answer_when_released(slot, request, record.lsn, answer);
+    }
+
+    fn answer_when_released(&mut self, slot: usize, request: Request, lsn: Lsn, answer: Answer) {
+        let passes = self.defect == Defect::ReadPassesGate && matches!(answer, Answer::Value { .. });
+        let process = self.process(slot);
+        let Role::Leading(leading) = &process.role else { return };
+        if leading.released >= lsn || passes {
+            return self.answer(slot, request, answer);
+        }
+        let since = self.now;
+        let until = Until::Released { lsn, answer };
+        self.process(slot).waiting.push(Waiting { request, since, until });
+    }
+
+    /// The leader's release rose: answers leave.
+    pub(crate) fn release(&mut self, slot: usize) {
+        let process = self.process(slot);
+        let Role::Leading(leading) = &process.role else { return };
+        let released = leading.released;
+        let (out, stay) = std::mem::take(&mut process.waiting)
+            .into_iter()
+            .partition(|w| matches!(w.until, Until::Released { lsn, .. } if lsn <= released));
+        process.waiting = stay;
+        for Waiting { request, until, .. } in out {
+            if let Until::Released { answer, .. } = until {
+                self.answer(slot, request, answer);
+            }
+        }
+    }
+
+    fn serve_as_follower(&mut self, slot: usize, request: Request) {
+        if request.fresh && request.via.is_none() {
+            self.resume(slot, &request);
+        }
+        match request.ask {
+            _ if request.via.is_some() => {
+                self.answer(slot, request, Answer::Refused("refused: passed on to a follower"));
+            }
+            Ask::Write(_) => self.pass_on(slot, request),
+            Ask::Read(..) => self.serve_read(slot, request, self.now),
+        }
+    }
+
+    /// A connection begins: the session's clock is what its token says, or unknown.
+    fn resume(&mut self, slot: usize, request: &Request) {
+        let forgets = self.defect == Defect::SessionForgotten;
+        let clock = match request.token {
+            _ if forgets => SessionClock::At(Position::default()),
+            Some((_, position)) => SessionClock::At(position),
+            None => SessionClock::Unknown,
+        };
+        self.process(slot).sessions.insert(request.session, clock);
+    }
+
+    fn serve_read(&mut self, slot: usize, request: Request, since: Micros) {
+        let Ask::Read(key, consistency) = request.ask else { return };
+        let now_ms = self.local_ms(slot);
+        let process = self.process(slot);
+        let Role::Following(following) = &process.role else { return };
+        let clock = process.sessions.get(&request.session).copied();
+        let view = ReadView {
+            epochs: &process.epochs,
+            applied: process.store.applied,
+            ready: following.ready,
+            attached: following.link.is_some(),
+            fresh_at: following.core.fresh_at(),
+        };
+        let decision = decide(consistency, clock.unwrap_or(SessionClock::Unknown), &view, now_ms);
+        self.trace(format_args!("n{slot} o{} {clock:?} {decision:?}", request.operation));
+        match decision {
+            Decision::Serve => self.serve_here(slot, request, key, consistency),
+            Decision::Wait => {
+                let until = Until::Applied;
+                self.process(slot).waiting.push(Waiting { request, since, until });
+            }
+            Decision::Probe => self.probe_for(slot, request, since),
+            Decision::Forward => self.pass_on(slot, request),
+            Decision::LostBranch => self.answer(slot, request, Answer::LostBranch),
+        }
+    }
+
+    fn serve_here(&mut self, slot: usize, request: Request, key: u8, consistency: Consistency) {
+        let process = self.process(slot);
+        let held = process.store.keys[usize::from(key)];
+        let applied = process.store.applied;
+        let led = process.epochs.last();
+        if let Consistency::Bounded(bound_ms) = consistency {
+            self.met.event("bounded reads on followers");
+            self.judge.on_bounded(self.now, bound_ms, led, applied, request.operation);
+        }
+        self.met.event("reads on followers");
+        self.answer(slot, request, Answer::Value { value: held.value, by: held.by });
+    }
+
+    fn probe_for(&mut self, slot: usize, request: Request, since: Micros) {
+        let mut probe = None;
+        self.with_follower(slot, |core, now, out| probe = core.probe(now, out));
+        match probe {
+            Some(id) => {
+                self.met.event("reads that probed");
+                let until = Until::Probed { id, commit: None };
+                self.process(slot).waiting.push(Waiting { request, since, until });
+            }
+            None => self.pass_on(slot, request),
+        }
+    }
+
+    pub(crate) fn on_probe_answered(&mut self, slot: usize, id: u64, commit: Lsn) {
+        for waiting in &mut self.process(slot).waiting {
+            if let Until::Probed { id: own, commit: answered } = &mut waiting.until
+                && *own == id
+            {
+                *answered = Some(commit);
+            }
+        }
+        self.look_again(slot);
+    }
+
+    pub(crate) fn on_probe_lost(&mut self, slot: usize, id: u64) {
+        let lost = |w: &Waiting| matches!(w.until, Until::Probed { id: own, .. } if own == id);
+        let process = self.process(slot);
+        let (out, stay) =
+            std::mem::take(&mut process.waiting).into_iter().partition(|waiting| lost(waiting));
+        process.waiting = stay;
+        for waiting in out {
+            self.pass_on(slot, waiting.request);
+        }
+    }
+
+    /// A follower's store or readiness changed: who waits is looked at again.
+    pub(crate) fn look_again(&mut self, slot: usize) {
+        let process = self.process(slot);
+        let applied = process.store.applied;
+        for Waiting { request, since, until } in std::mem::take(&mut process.waiting) {
+            match until {
+                Until::Applied => self.serve_read(slot, request, since),
+                Until::Probed { commit: Some(commit), .. } if commit <= applied => {
+                    let position = self.history(slot).position(commit);
+                    self.raise(slot, request.session, position);
+                    self.serve_read(slot, request, since);
+                }
+                until => self.process(slot).waiting.push(Waiting { request, since, until }),
+            }
+        }
+    }
+
+    /// What a session saw or wrote is at least this.
+    fn raise(&mut self, slot: usize, session: u32, position: Position) {
+        let clock = self.process(slot).sessions.entry(session).or_insert(SessionClock::Unknown);
+        let at = match *clock {
+            SessionClock::At(earlier) => earlier.max(position),
+            SessionClock::Unknown => position,
+        };
+        *clock = SessionClock::At(at);
+    }
+
+    /// Lets the leader answer.
+    fn pass_on(&mut self, slot: usize, request: Request) {
+        let life = self.nodes[slot].life;
+        let Role::Following(following) = &self.process(slot).role else { return };
+        let whom = following.whom;
+        if following.link.is_none() || self.net.stuck_until[slot][whom] > self.now {
+            return self.answer(slot, request, Answer::Refused("refused: the leader is away"));
+        }
+        self.met.event("requests passed on");
+        let clock = self.process(slot).sessions.get(&request.session).copied();
+        let cluster = self.nodes[slot].disk.identity.cluster;
+        // The leader sees the session's clock, so that a lost branch is noticed there.
+        let token = match clock {
+            Some(SessionClock::At(position)) => Some((cluster, position)),
+            _ => request.token,
+        };
+        let token = token.filter(|_| self.defect != Defect::SessionForgotten);
+        let passed = Request { via: Some((slot, life)), token, ..request };
+        let delay = 100 + self.dice.below(2 * MS);
+        self.agenda.put(self.now + delay, Event::Request(whom, passed));
+    }
+
+    /// The leader's answer is back at the follower: its session moves on.
+    pub(crate) fn on_relay(&mut self, reply: Reply) {
+        let Some((slot, life)) = reply.request.via else { return };
+        let node = &self.nodes[slot];
+        if node.process.is_none() || node.life != life {
+            return;
+        }
+        if node.paused_until > self.now {
+            let at = node.paused_until;
+            return self.agenda.put(at, Event::Relay(reply));
+        }
+        if let Some((_, position)) = reply.token {
+            self.raise(slot, reply.request.session, position);
+        }
+        self.to_client(reply);
+    }
+
+    /// An answer leaves a node.
+    pub(crate) fn answer(&mut self, slot: usize, request: Request, answer: Answer) {
+        let served = Served { deposed: self.is_deposed(slot) };
+        let token = self.token_for(slot, &request, answer);
+        self.judge.on_served(slot, request.ask, answer);
+        let reply = Reply { request, answer, token, served };
+        if request.via.is_some() {
+            let delay = 100 + self.dice.below(2 * MS);
+            self.agenda.put(self.now + delay, Event::Relay(reply));
+        } else {
+            self.to_client(reply);
+        }
+    }
+
+    fn to_client(&mut self, reply: Reply) {
+        if !self.dice.one_in(300) {
+            let delay = 50 + self.dice.below(2 * MS);
+            self.agenda.put(self.now + delay, Event::Reply(reply));
+        }
+    }
+
+    /// SESSION TOKEN behind an answer.
+    fn token_for(
+        &mut self,
+        slot: usize,
+        request: &Request,
+        answer: Answer,
+    ) -> Option<(trefoil_clock::ClusterId, Position)> {
+        if !matches!(answer, Answer::Written { .. } | Answer::Value { .. }) {
+            return None;
+        }
+        let cluster = self.nodes[slot].disk.identity.cluster;
+        let process = self.process(slot);
+        let shown = process.epochs.position(process.store.applied);
+        let position = match &process.role {
+            // Not its end: what is not released was shown to nobody, and may be lost.
+            Role::Leading(leading) => process.epochs.position(leading.released),
+            // What the session saw elsewhere stays in its clock.
+            _ => match process.sessions.get(&request.session) {
+                Some(SessionClock::At(earlier)) => shown.max(*earlier),
+                _ => shown,
+            },
+        };
+        Some((cluster, position))
+    }
+
+    /// Whether somebody leads in a newer epoch than this node knows, or a leader that it follows.
+    fn is_deposed(&self, slot: usize) -> bool {
+        let known = self.nodes[slot].process.as_ref().and_then(|process| process.epochs.last());
+        known.map(|entry| (entry.epoch, entry.leader)) != self.judge.newest_leader()
+    }
+
+    /// Answers what has waited too long.
+    pub(crate) fn answer_late(&mut self, slot: usize) {
+        let now = self.now;
+        let process = self.process(slot);
+        let late = |waiting: &Waiting| match waiting.until {
+            Until::Released { .. } => waiting.since + ACK_TIMEOUT <= now,
+            Until::Applied | Until::Probed { .. } => waiting.since + SESSION_WAIT <= now,
+        };
+        let (out, stay) =
+            std::mem::take(&mut process.waiting).into_iter().partition(|waiting| late(waiting));
+        process.waiting = stay;
+        for Waiting { request, until, .. } in out {
+            match until {
+                Until::Released { .. } => {
+                    self.answer(slot, request, Answer::Unknown("unknown: acknowledgements are late"));
+                }
+                Until::Applied | Until::Probed { .. } => self.pass_on(slot, request),
+            }
+        }
+    }
+
+    /// Answers everything that waits: what it waits for does not come any more.
+    pub(crate) fn answer_all(&mut self, slot: usize, why: &'static str) {
+        for waiting in std::mem::take(&mut self.process(slot).waiting) {
+            let answer = match waiting.until {
+                Until::Released { .. } => Answer::Unknown(why),
+                Until::Applied | Until::Probed { .. } => Answer::Refused("refused: role changed"),
+            };
+            self.answer(slot, waiting.request, answer);
+        }
+    }
+
+    /// The connections of clients to a process break.
+    pub(crate) fn break_clients(&mut self, slot: usize) {
+        for client in 0..self.clients.len() {
+            let held = &self.clients[client];
+            if let Some(open) = held.open.filter(|_| held.node == slot) {
+                let delay = self.dice.below(5 * MS);
+                self.agenda.put(self.now + delay, Event::GiveUp(client, open));
+            } else if held.node == slot {
+                self.reconnect(client);
+            }
+        }
+    }
+}
