@@ -295,7 +295,7 @@ impl<D: Disk> LogDriver<D> {
         Ok(())
     }
 
-    pub(super) fn writer_mut(&mut self) -> &mut Writer<D> {
+    pub(crate) fn writer_mut(&mut self) -> &mut Writer<D> {
         &mut self.writer
     }
 
