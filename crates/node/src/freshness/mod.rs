@@ -10,6 +10,7 @@
 
 mod clock;
 mod errand;
+mod probes;
 mod read;
 mod session;
 mod sessions;
@@ -18,6 +19,7 @@ mod view;
 pub use clock::Clock;
 pub use errand::Errand;
 pub(crate) use errand::Transaction;
+pub use probes::{ProbeState, ProbeTicket, Probes};
 pub(crate) use read::Verdict;
 pub use session::Freshness;
 pub use sessions::Sessions;

@@ -27,7 +27,7 @@ impl Worker {
         let consistency = session.consistency(&self.node.settings);
         let verdict = match consistency {
             Consistency::Session => self.judge_session_read(session),
-            Consistency::Bounded(_) if self.lags() => Verdict::Forward,
+            Consistency::Bounded(_) => self.judge_bounded_read(consistency),
             other => self.verdict(self.decide(other, SessionClock::Unknown)),
         };
         match (verdict, &mut session.freshness) {
@@ -46,16 +46,33 @@ impl Worker {
             return Verdict::Lost;
         }
         let freshness = session.freshness.get_or_insert_default();
-        let clock = match freshness.is_probed(self.writer.now_ms, self.follower.fresh_at_ms) {
-            true => SessionClock::At(seen),
-            false => SessionClock::Unknown,
+        let probed = freshness.is_probed(&self.node.sessions.probes, self.follower.applied);
+        let clock = match probed {
+            Some(true) => SessionClock::At(seen),
+            _ => SessionClock::Unknown,
         };
         let decision = self.decide(Consistency::Session, clock);
-        if decision == Decision::Probe {
-            self.node.replication.orders.put(Order::Probe);
-            self.node.post.wake_peers();
+        if decision == Decision::Probe && probed.is_none() {
+            self.ask_for_probe();
         }
         self.verdict(decision)
+    }
+
+    /// A follower that is not fresh enough finds out whether it is.
+    fn judge_bounded_read(&mut self, consistency: Consistency) -> Verdict {
+        if self.lags() {
+            return Verdict::Forward;
+        }
+        let decision = self.decide(consistency, SessionClock::Unknown);
+        if decision == Decision::Probe {
+            self.ask_for_probe();
+        }
+        self.verdict(decision)
+    }
+
+    fn ask_for_probe(&self) {
+        self.node.replication.orders.put(Order::Probe);
+        self.node.post.wake_peers();
     }
 
     fn decide(&self, consistency: Consistency, clock: SessionClock) -> Decision {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trefoil_clock::{NodeId, Position};
+use trefoil_clock::{Lsn, NodeId, Position};
 use trefoil_replication::Consistency;
 
 use crate::node::Node;
@@ -10,7 +10,7 @@ use crate::session::{Restrictions, Session};
 use crate::settings::Settings;
 
 use super::sessions::Key;
-use super::{Clock, Errand, FollowerView, Transaction};
+use super::{Clock, Errand, FollowerView, ProbeState, ProbeTicket, Probes, Transaction};
 
 /// See the module. Boxed: connections to a leader have none.
 #[derive(Default, Debug)]
@@ -47,25 +47,38 @@ enum Probe {
     /// Nobody was asked.
     #[default]
     None,
-    /// The leader was asked at that time, when the newest answer was to a probe of the other one; Unix
-    /// milliseconds.
-    Asked(u64, u64),
-    /// It is.
+    /// The leader is asked.
+    Asked(ProbeTicket),
+    /// It had acknowledged no more than this, which is not applied here yet.
+    Behind(Lsn),
+    /// What it had acknowledged then is applied here.
     Done,
 }
 
 impl Freshness {
     /// Whether the session's clock says all: the leader was asked after the connection was made, and
-    /// what it had then is applied here.
-    pub(super) fn is_probed(&mut self, now_ms: u64, fresh_at_ms: u64) -> bool {
-        match self.probe {
-            Probe::None => self.probe = Probe::Asked(now_ms, fresh_at_ms),
-            Probe::Asked(asked_ms, before) if fresh_at_ms > asked_ms && fresh_at_ms != before => {
+    /// what it had acknowledged by then is applied here. If a probe has to be sent for that: None.
+    pub(super) fn is_probed(&mut self, probes: &Probes, applied: Lsn) -> Option<bool> {
+        let ticket = match self.probe {
+            Probe::None => probes.draw(),
+            Probe::Asked(ticket) => ticket,
+            Probe::Behind(acknowledged) if acknowledged <= applied => {
                 self.probe = Probe::Done;
+                return Some(true);
             }
-            Probe::Asked(..) | Probe::Done => {}
+            Probe::Behind(_) => return Some(false),
+            Probe::Done => return Some(true),
+        };
+        self.probe = Probe::Asked(ticket);
+        match probes.state(ticket) {
+            ProbeState::Wanted => None,
+            ProbeState::UnderWay => Some(false),
+            ProbeState::Answered(acknowledged) => {
+                let done = acknowledged <= applied;
+                self.probe = if done { Probe::Done } else { Probe::Behind(acknowledged) };
+                Some(done)
+            }
         }
-        self.probe == Probe::Done
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use trefoil_clock::Position;
 
-use super::Clock;
+use super::{Clock, Probes};
 
 /// Sessions that are remembered.
 const SESSIONS_MAX: usize = 64 << 10;
@@ -31,6 +31,8 @@ pub(super) enum Key {
 pub struct Sessions {
     clocks: Mutex<HashMap<Key, Arc<Clock>>>,
     questions: AtomicU64,
+    /// Questions to the leader where it stands.
+    pub probes: Probes,
     floor: Mutex<Floor>,
     /// How often the floor was raised.
     floors: AtomicU64,

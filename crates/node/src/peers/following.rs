@@ -205,8 +205,14 @@ impl<D: Disk> Peers<D> {
                 self.node.replication.set_ready(true);
                 self.node.post.wake_waiting();
             }
-            FollowerAction::ProbeAnswered { .. } | FollowerAction::ProbeLost { .. } => {
+            FollowerAction::ProbeAnswered { id, commit } => {
+                self.node.sessions.probes.on_answered(id, commit);
                 self.publish_freshness();
+                self.node.post.wake_waiting();
+            }
+            FollowerAction::ProbeLost { id } => {
+                self.node.sessions.probes.on_lost(id);
+                self.node.post.wake_waiting();
             }
             FollowerAction::Close { reason } => {
                 self.leave_leader(super::report::left_because(reason));
@@ -378,8 +384,11 @@ impl<D: Disk> Peers<D> {
     }
 
     pub(super) fn probe(&mut self) {
+        let node = Arc::clone(&self.node);
         self.follow(None, |core, now_ms, out| {
-            core.probe(now_ms, out);
+            if let Some(id) = core.probe(now_ms, out) {
+                node.sessions.probes.on_sent(id);
+            }
         });
     }
 

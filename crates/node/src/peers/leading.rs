@@ -123,6 +123,12 @@ impl<D: Disk> Peers<D> {
 
     fn carry_out_leading(&mut self, action: LeaderAction, more: &mut Vec<LeaderAction>) {
         match action {
+            LeaderAction::Send { link, message: Message::ProbeAnswer { id, commit } } => {
+                // What was acknowledged by now; without a gate that may not even be written yet.
+                let last = self.node.keyspace.sequencer().last_lsn();
+                let commit = if self.node.is_gated() { commit } else { commit.max(last) };
+                self.put_as_leader(link, &Message::ProbeAnswer { id, commit });
+            }
             LeaderAction::Send { link, message } => self.put_as_leader(link, &message),
             LeaderAction::Heartbeat { link, id, end, commit, safe } => {
                 let clock = self.clock();
