@@ -202,8 +202,19 @@ impl Nemesis {
         failover::wait_until_leads(&self.nodes, new)?;
         self.terms.begin(&self.nodes);
         self.wait(0..1_500);
-        self.nodes.start(old, Some(new))?;
-        self.wait_for_answers(old)
+        if self.rng.random_bool(0.5) {
+            self.nodes.start(old, Some(new))?;
+            return self.wait_for_answers(old);
+        }
+        // It comes back as the leader that it was, and must find out that it is none any more.
+        self.nodes.start(old, None)?;
+        self.wait_for_answers(old)?;
+        self.wait(0..1_000);
+        failover::follow(&self.nodes, &self.others(old), new, false)
+    }
+
+    fn others(&self, node: usize) -> Vec<usize> {
+        (0..self.nodes.count()).filter(|other| *other != node).collect()
     }
 
     /// Another promise for a while; never a weaker one than what is judged at the end.

@@ -105,7 +105,7 @@ impl Nodes {
         self.nodes[node].process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a node. With `join` it is told to follow that node, over their link.
+    /// Starts a node. With `join` it forgets its role and is told to follow that node, over their link.
     pub(super) fn start(&self, node: usize, join: Option<usize>) -> Result<()> {
         let Node { client_port, peer_port, dir, links, .. } = &self.nodes[node];
         let output = File::options().create(true).append(true).open(dir.join("output.log"))?;
@@ -115,6 +115,11 @@ impl Nodes {
         command.args(["--peer", &format!("127.0.0.1:{peer_port}")]);
         command.args(["--http", "off", "--threads", "1", "--acks", &self.acks]);
         if let Some(leader) = join {
+            let role = dir.join("replication.role");
+            if role.exists() {
+                fs::remove_file(&role)
+                    .with_context(|| format!("cannot remove {}", role.display()))?;
+            }
             command.args(["--join", &format!("127.0.0.1:{}", links[leader].port())]);
         }
         let errors = output.try_clone()?;

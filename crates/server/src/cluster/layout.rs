@@ -106,7 +106,7 @@ impl Layout {
         command.args(["--peer", &address(self.peer_port(node))]);
         command.args(["--http", &address(self.http_port(node))]);
         command.args(["--acks", &self.acks]);
-        if node > 0 && !self.node_dir(node).join("role").exists() {
+        if node > 0 && !self.node_dir(node).join("replication.role").exists() {
             command.args(["--join", &address(self.peer_port(0))]);
         }
         command.args(&self.parameters);
@@ -157,7 +157,7 @@ mod tests {
         let layout = layout(2, 7000, dir.path().to_path_buf());
         assert!(words(&layout.command(1)).contains("--join"));
         std::fs::create_dir(layout.node_dir(1)).expect("a folder");
-        std::fs::write(layout.node_dir(1).join("role"), "leader\n").expect("a file");
+        std::fs::write(layout.node_dir(1).join("replication.role"), "leader\n").expect("a file");
         assert!(!words(&layout.command(1)).contains("--join"));
     }
 
