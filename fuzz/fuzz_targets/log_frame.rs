@@ -31,8 +31,8 @@ fn as_segment(bytes: &[u8]) {
     let disk = FaultDisk::new();
     let file = disk.create(&trefoil_log::segment_name(first_seq)).expect("created");
     write_all_at(&file, &[&header.encode()[..], bytes].concat(), 0).expect("written");
-    verify(&disk).expect("readable");
-    repair(&disk).expect("readable");
+    verify(&disk, Some(IDENTITY)).expect("readable");
+    repair(&disk, Some(IDENTITY)).expect("readable");
     // Streams may start anywhere in what a fuzzer writes; nothing else may be wrong any more.
     match recover(&disk, IDENTITY, &Positions::new(), |_| Ok(())) {
         Ok(recovered) => assert_eq!(recovered.torn, None),

@@ -11,9 +11,9 @@ use trefoil_clock::Lsn;
 
 use crate::disk::{Disk, DiskFile, read_full_at};
 use crate::error::{Damage, Fault, Lost, ScanError};
-use crate::frame::{FRAME_HEADER_BYTES, FrameBody, FrameHeader, checksum_holds};
-use crate::position::{FrameSeq, Positions, SegmentNo, Stream};
-use crate::scan::{SegmentFile, Stop, find_frames, find_number, read_header};
+use crate::frame::{FRAME_HEADER_BYTES, FrameBody, FrameHeader, FrameMix, checksum_holds};
+use crate::position::{FrameSeq, Identity, Positions, SegmentNo, Stream};
+use crate::scan::{SegmentFile, Stop, find_frames, find_mix, find_number, read_header};
 use crate::segment::SEGMENT_HEADER_BYTES;
 
 /// A tail that was never synced as a whole, and is cut off.
@@ -74,9 +74,10 @@ impl Aftermath {
     }
 }
 
-/// Looks behind `stop` and judges.
+/// Looks behind `stop` and judges. `identity`: whose log it is, if that is known.
 pub(crate) fn judge<D: Disk>(
     disk: &D,
+    identity: Option<Identity>,
     files: &[SegmentFile],
     stop: &Stop,
     positions: &Positions,
@@ -87,14 +88,14 @@ pub(crate) fn judge<D: Disk>(
     let mut header_decayed = false;
     for (index, file) in files.iter().enumerate().skip(at) {
         let from = if index == at { stop.offset } else { 0 };
-        let Some((number, known_by)) = number_of(disk, file, before, stop.expected)? else {
+        let Some(known) = mix_of(disk, identity, file, before, stop.expected)? else {
             continue;
         };
-        search(disk, file, number, from, stop.expected, &mut after)?;
+        search(disk, file, known.mix, from, stop.expected, &mut after)?;
         // The first frame shares a sector with the header: they reach the disk together, so a header that
         // is bad in front of a frame that is good went bad later.
-        header_decayed |= index == at && known_by == SEGMENT_HEADER_BYTES as u64;
-        before = Some(number);
+        header_decayed |= index == at && known.by_frame_at == Some(SEGMENT_HEADER_BYTES as u64);
+        before = known.number.or(before);
     }
     let file = files[at].name.clone();
     let last_good = FrameSeq(stop.expected.0 - 1);
@@ -121,15 +122,14 @@ pub(crate) fn judge<D: Disk>(
 fn search<D: Disk>(
     disk: &D,
     file: &SegmentFile,
-    number: SegmentNo,
+    mix: FrameMix,
     from: u64,
     expected: FrameSeq,
     after: &mut Aftermath,
 ) -> Result<(), ScanError> {
     let read_error = |source| ScanError::read(&file.name, source);
     let handle = disk.open(&file.name).map_err(read_error)?;
-    let end =
-        find_frames(handle, number, from, expected, |header, body| after.witness(header, body));
+    let end = find_frames(handle, mix, from, expected, |header, body| after.witness(header, body));
     after.bytes += end.map_err(read_error)?.map_or(0, |end| end - from);
     Ok(())
 }
@@ -149,15 +149,15 @@ fn started_bytes<D: Disk>(disk: &D, file: &SegmentFile, stop: &Stop) -> Result<u
                 FRAME_HEADER_BYTES as u64
             }
             Fault::Absent => {
-                let number = read_header(disk, &file.name)?.ok().map(|header| header.number);
+                let mix = read_header(disk, &file.name)?.ok().map(|header| header.mix());
                 let frame = FrameHeader::renumbered(&bytes, stop.expected)
                     .filter(|(header, _)| header.frame_bytes() <= left);
-                match (number, frame) {
-                    (Some(number), Some((header, bytes))) => {
+                match (mix, frame) {
+                    (Some(mix), Some((header, bytes))) => {
                         let mut frame = vec![0; header.frame_bytes() as usize];
                         read_full_at(&handle, &mut frame, stop.offset)?;
                         frame[..FRAME_HEADER_BYTES].copy_from_slice(&bytes);
-                        if checksum_holds(&frame, number) { header.frame_bytes() } else { 0 }
+                        if checksum_holds(&frame, mix) { header.frame_bytes() } else { 0 }
                     }
                     _ => 0,
                 }
@@ -180,19 +180,38 @@ fn number_before<D: Disk>(
     Ok(header.ok().map(|header| header.number))
 }
 
-/// A segment's number by its header or, if that is damaged, by the checksum of some frame; then also where
-/// that frame starts.
-fn number_of<D: Disk>(
+/// What is known of a segment's frames.
+struct Known {
+    mix: FrameMix,
+    number: Option<SegmentNo>,
+    /// Where the frame starts that told so; `None`: the header did.
+    by_frame_at: Option<u64>,
+}
+
+/// A segment's mix by its header or, if that is damaged, by the checksums of frames.
+fn mix_of<D: Disk>(
     disk: &D,
+    identity: Option<Identity>,
     file: &SegmentFile,
     before: Option<SegmentNo>,
     expected: FrameSeq,
-) -> Result<Option<(SegmentNo, u64)>, ScanError> {
+) -> Result<Option<Known>, ScanError> {
     let read_error = |source| ScanError::read(&file.name, source);
     if let Ok(header) = read_header(disk, &file.name).map_err(read_error)? {
-        return Ok(Some((header.number, 0)));
+        let (mix, number) = (header.mix(), Some(header.number));
+        return Ok(Some(Known { mix, number, by_frame_at: None }));
     }
-    let lowest = before.unwrap_or_default().next();
     let handle = disk.open(&file.name).map_err(read_error)?;
-    find_number(handle, lowest, expected).map_err(read_error)
+    let Some(identity) = identity else {
+        let found = find_mix(handle, expected).map_err(read_error)?;
+        let known = |(mix, at)| Known { mix, number: None, by_frame_at: Some(at) };
+        return Ok(found.map(known));
+    };
+    let lowest = before.unwrap_or_default().next();
+    let found = find_number(handle, identity, lowest, expected).map_err(read_error)?;
+    Ok(found.map(|(number, at)| Known {
+        mix: FrameMix::new(identity, number),
+        number: Some(number),
+        by_frame_at: Some(at),
+    }))
 }

@@ -15,7 +15,7 @@ use trefoil_clock::{Epoch, Hlc, Lsn};
 
 use crate::disk::{Disk, DiskFile, read_full_at, write_all_at};
 use crate::error::{Fault, WriteError};
-use crate::frame::{FrameBody, FrameHeader, FrameKind};
+use crate::frame::{FrameBody, FrameHeader, FrameKind, FrameMix};
 use crate::note::Note;
 use crate::position::{FrameSeq, Identity, SegmentNo, Stream};
 use crate::run::Run;
@@ -101,6 +101,7 @@ pub(crate) struct DivergedWriter<'a, D: Disk> {
     disk: &'a D,
     file: D::File,
     stream: Stream,
+    mix: FrameMix,
     buffer: Vec<u8>,
     written_bytes: u64,
     last_seq: FrameSeq,
@@ -117,9 +118,18 @@ impl<'a, D: Disk> DivergedWriter<'a, D> {
         let file = disk.create(PART)?;
         let (number, first_seq) = (SegmentNo::default(), FrameSeq(1));
         let header = SegmentHeader { identity, number, first_seq, created: Hlc::default() };
-        let buffer = header.encode().to_vec();
+        let (buffer, mix) = (header.encode().to_vec(), header.mix());
         let (written_bytes, last_seq) = (0, FrameSeq::default());
-        Ok(DivergedWriter { disk, file, stream, buffer, written_bytes, last_seq, extent: None })
+        Ok(DivergedWriter {
+            disk,
+            file,
+            stream,
+            mix,
+            buffer,
+            written_bytes,
+            last_seq,
+            extent: None,
+        })
     }
 
     /// Adds the next records.
@@ -136,7 +146,7 @@ impl<'a, D: Disk> DivergedWriter<'a, D> {
         let len = body.iter().map(|part| part.len()).sum::<usize>();
         let len = u32::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let header = FrameHeader { len, kind, seq: self.last_seq.next(), durable: self.last_seq };
-        self.buffer.extend_from_slice(&header.seal(SegmentNo::default(), body));
+        self.buffer.extend_from_slice(&header.seal(self.mix, body));
         for part in body {
             self.buffer.extend_from_slice(part);
         }

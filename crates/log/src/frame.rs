@@ -1,17 +1,18 @@
 //! A frame: the atomic unit of the log. Either all of it is there after a crash or none of it.
 //!
 //! `crc u32 | len u32 | kind u8 | seq u64 | durable u64 | body (len bytes)`, little-endian. The checksum
-//! is CRC-32C over everything after it, mixed with the number of the segment. `durable` is the last frame
+//! is CRC-32C over everything after it, mixed with who wrote it and the number of the segment. `durable` is the last frame
 //! that was known to be on disk when this one was written: it lets recovery tell a torn tail (nothing
 //! later claims the bad frame was synced) from damage (something does). See docs/formats/log.md.
 //!
 //! Invariants:
 //! * `durable < seq`; sequence numbers in a segment are dense.
-//! * A checksum made for one segment number fails under every other near it.
+//! * A checksum made for one segment number fails under every other near it. So a value of a client that
+//!   holds a frame, of a copy of this log or of another node's, is never taken for one.
 
 use crate::cursor::Cursor;
 use crate::note::Note;
-use crate::position::{FrameSeq, SegmentNo};
+use crate::position::{FrameSeq, Identity, SegmentNo};
 use crate::run::{Run, RunHeader};
 
 /// Bytes before the body.
@@ -65,7 +66,7 @@ pub struct FrameHeader {
 
 impl FrameHeader {
     /// The header with its checksum, for a body given in parts.
-    pub(crate) fn seal(&self, segment: SegmentNo, body: &[&[u8]]) -> [u8; FRAME_HEADER_BYTES] {
+    pub(crate) fn seal(&self, mix: FrameMix, body: &[&[u8]]) -> [u8; FRAME_HEADER_BYTES] {
         let mut bytes = [0; FRAME_HEADER_BYTES];
         bytes[4..8].copy_from_slice(&self.len.to_le_bytes());
         bytes[8] = self.kind as u8;
@@ -76,7 +77,7 @@ impl FrameHeader {
         for part in body {
             digest.update(part);
         }
-        let crc = digest.finalize() as u32 ^ segment_mix(segment);
+        let crc = digest.finalize() as u32 ^ mix.0;
         bytes[..CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
@@ -114,11 +115,33 @@ impl FrameHeader {
     }
 }
 
-/// Whether `frame`, exactly one frame's bytes, carries the checksum of a frame of `segment`.
+/// What the checksums of a segment's frames are mixed with: who wrote them, and in which segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FrameMix(u32);
+
+impl FrameMix {
+    /// The mix of one segment of one node.
+    #[must_use]
+    pub fn new(identity: Identity, segment: SegmentNo) -> FrameMix {
+        FrameMix(identity_mix(identity) ^ (segment.0 as u32).wrapping_mul(MIX))
+    }
+
+    /// The only mix under which the checksum of `frame`, exactly one frame's bytes, holds.
+    pub(crate) fn of_frame(frame: &[u8]) -> Option<FrameMix> {
+        let (stored, covered) = frame.split_first_chunk::<CRC_BYTES>()?;
+        Some(FrameMix(u32::from_le_bytes(*stored) ^ crc32c(covered)))
+    }
+
+    /// The lower 32 bits of the only segment number that a node's frames have with this mix.
+    pub(crate) fn segment(self, identity: Identity) -> u32 {
+        (self.0 ^ identity_mix(identity)).wrapping_mul(UNMIX)
+    }
+}
+
+/// Whether `frame`, exactly one frame's bytes, carries the checksum of a frame with that mix.
 #[must_use]
-pub fn checksum_holds(frame: &[u8], segment: SegmentNo) -> bool {
-    let Some((stored, covered)) = frame.split_first_chunk::<CRC_BYTES>() else { return false };
-    u32::from_le_bytes(*stored) == crc32c(covered) ^ segment_mix(segment)
+pub fn checksum_holds(frame: &[u8], mix: FrameMix) -> bool {
+    FrameMix::of_frame(frame) == Some(mix)
 }
 
 /// CRC-32C (Castagnoli).
@@ -129,19 +152,15 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
 /// Where a header holds its frame's number.
 const SEQ: std::ops::Range<usize> = 9..17;
 
+/// An odd factor is a bijection modulo 2^32, so numbers closer than 2^32 never share a mix.
 const MIX: u32 = 0x9e37_79b1;
 const UNMIX: u32 = 0x0e8b_2f51;
 
-/// An odd factor is a bijection modulo 2^32, so numbers closer than 2^32 never share a mix.
-fn segment_mix(segment: SegmentNo) -> u32 {
-    (segment.0 as u32).wrapping_mul(MIX)
-}
-
-/// The lower 32 bits of the only segment number under which the checksum of `frame`, exactly one frame's
-/// bytes, holds.
-pub(crate) fn segment_of_checksum(frame: &[u8]) -> Option<u32> {
-    let (stored, covered) = frame.split_first_chunk::<CRC_BYTES>()?;
-    Some((u32::from_le_bytes(*stored) ^ crc32c(covered)).wrapping_mul(UNMIX))
+fn identity_mix(identity: Identity) -> u32 {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&identity.node.0.to_le_bytes());
+    bytes[16..].copy_from_slice(&identity.cluster.0.to_le_bytes());
+    crc32c(&bytes)
 }
 
 /// A frame's decoded body.

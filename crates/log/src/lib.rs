@@ -41,7 +41,7 @@ pub use diverged::{ArchiveError, DivergedName, DivergedReader, list_diverged, re
 pub use error::{Damage, Fault, Lost, RecoverError, ScanError, WriteError};
 pub use fault_disk::{FaultDisk, FaultFile, FaultPlan};
 pub use frame::{
-    FRAME_BODY_MAX, FRAME_HEADER_BYTES, Frame, FrameBody, FrameHeader, FrameKind, Runs,
+    FRAME_BODY_MAX, FRAME_HEADER_BYTES, Frame, FrameBody, FrameHeader, FrameKind, FrameMix, Runs,
     checksum_holds,
 };
 pub use fs_disk::{DirError, FsDisk, FsFile};

@@ -103,7 +103,7 @@ pub fn recover_up_to<D: Disk>(
         }
     }
     let stop = scan.stopped();
-    let torn = match judge(disk, scan.files(), &stop, &scan.tally().positions)? {
+    let torn = match judge(disk, scan.identity(), scan.files(), &stop, &scan.tally().positions)? {
         Verdict::End => None,
         Verdict::Torn(torn) => Some(torn),
         Verdict::Damaged(damage) => return Err(RecoverError::Damaged(damage)),

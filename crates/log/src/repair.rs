@@ -11,7 +11,7 @@ use std::io;
 use crate::aftermath::{Verdict, judge};
 use crate::disk::{Disk, DiskFile, read_full_at, write_all_at};
 use crate::error::ScanError;
-use crate::position::FrameSeq;
+use crate::position::{FrameSeq, Identity};
 use crate::recover::cut_file;
 use crate::scan::{LogScan, SegmentFile};
 use crate::segment::SEGMENT_HEADER_BYTES;
@@ -31,11 +31,13 @@ pub struct RepairReport {
     pub bytes_archived: u64,
 }
 
-/// Cuts the log at the first place that is not a valid frame, and archives what is behind it.
-pub fn repair<D: Disk>(disk: &D) -> Result<RepairReport, ScanError> {
+/// Cuts the log at the first place that is not a valid frame, and archives what is behind it. Whose log it is
+/// its headers say; `known` helps where none of them can be read.
+pub fn repair<D: Disk>(disk: &D, known: Option<Identity>) -> Result<RepairReport, ScanError> {
     let mut scan = LogScan::open(disk).map_err(|source| ScanError::read(".", source))?;
     let stop = scan.drain()?;
-    let verdict = judge(disk, scan.files(), &stop, &scan.tally().positions)?;
+    let identity = scan.identity().or(known);
+    let verdict = judge(disk, identity, scan.files(), &stop, &scan.tally().positions)?;
     let last_good = scan.tally().last_seq();
     let mut report = RepairReport { verdict, last_good, archives: Vec::new(), bytes_archived: 0 };
     if let (Some(at), false) = (stop.file, report.verdict == Verdict::End) {

@@ -13,7 +13,7 @@ mod tally;
 
 use std::io;
 
-pub(crate) use self::segment_scan::{SegmentScan, find_frames, find_number};
+pub(crate) use self::segment_scan::{SegmentScan, find_frames, find_mix, find_number};
 pub use self::tally::Tally;
 use crate::disk::{Disk, read_full_at};
 use crate::error::{Fault, ScanError};
@@ -179,6 +179,11 @@ impl<D: Disk> LogScan<D> {
     /// Insists that the log is this node's; to be called before the first frame.
     pub(crate) fn expect_identity(&mut self, identity: Identity) {
         self.identity = Some(identity);
+    }
+
+    /// Whose log it is, as far as that is known.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.identity
     }
 
     /// What has been read so far.

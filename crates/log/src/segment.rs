@@ -7,7 +7,7 @@ use thiserror::Error;
 use trefoil_clock::{Hlc, Lsn, NodeId};
 
 use crate::cursor::Cursor;
-use crate::frame::crc32c;
+use crate::frame::{FrameMix, crc32c};
 use crate::position::{ClusterId, FrameSeq, Identity, SegmentNo, Stream};
 
 /// Bytes of a segment's header; the first frame starts here.
@@ -59,6 +59,12 @@ impl SegmentHeader {
         let crc = crc32c(&bytes[..68]);
         bytes[68..].copy_from_slice(&crc.to_le_bytes());
         bytes
+    }
+
+    /// What the checksums of the segment's frames are mixed with.
+    #[must_use]
+    pub fn mix(&self) -> FrameMix {
+        FrameMix::new(self.identity, self.number)
     }
 
     /// The header at the start of `bytes`.

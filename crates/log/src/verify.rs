@@ -3,6 +3,7 @@
 use crate::aftermath::{Verdict, judge};
 use crate::disk::Disk;
 use crate::error::ScanError;
+use crate::position::Identity;
 use crate::scan::{LogScan, Tally};
 use crate::segment::parse_spare_name;
 
@@ -19,11 +20,13 @@ pub struct VerifyReport {
     pub archives: Vec<String>,
 }
 
-/// Reads every segment, frame and record length of a log that nobody is writing.
-pub fn verify<D: Disk>(disk: &D) -> Result<VerifyReport, ScanError> {
+/// Reads every segment, frame and record length of a log that nobody is writing. Whose it is its headers say;
+/// `known` helps where none of them can be read.
+pub fn verify<D: Disk>(disk: &D, known: Option<Identity>) -> Result<VerifyReport, ScanError> {
     let mut scan = LogScan::open(disk).map_err(|source| ScanError::read(".", source))?;
     let stop = scan.drain()?;
-    let verdict = judge(disk, scan.files(), &stop, &scan.tally().positions)?;
+    let identity = scan.identity().or(known);
+    let verdict = judge(disk, identity, scan.files(), &stop, &scan.tally().positions)?;
     let names = disk.list().map_err(|source| ScanError::read(".", source))?;
     let spares = names.iter().filter(|name| parse_spare_name(name).is_some()).cloned().collect();
     let archives = names.into_iter().filter(|name| name.ends_with(".cut")).collect();

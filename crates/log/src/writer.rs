@@ -33,7 +33,9 @@ use self::streams::StreamTable;
 pub use self::sync::{SyncDone, SyncTicket};
 use crate::disk::{Disk, write_all_at};
 use crate::error::WriteError;
-use crate::frame::{FRAME_BODY_MAX, FRAME_HEADER_BYTES, FrameHeader, FrameKind, RUN_PREFIX_BYTES};
+use crate::frame::{
+    FRAME_BODY_MAX, FRAME_HEADER_BYTES, FrameHeader, FrameKind, FrameMix, RUN_PREFIX_BYTES,
+};
 use crate::note::Note;
 use crate::position::{FrameSeq, Identity, SegmentNo, Stream};
 use crate::recover::LogEnd;
@@ -319,7 +321,8 @@ impl<D: Disk> Writer<D> {
         put_body(&mut self.buffer);
         let (head, body) = self.buffer[start..].split_at_mut(FRAME_HEADER_BYTES);
         debug_assert_eq!(body.len(), header.len as usize);
-        head.copy_from_slice(&header.seal(current.info.number, &[body]));
+        let mix = FrameMix::new(self.identity, current.info.number);
+        head.copy_from_slice(&header.seal(mix, &[body]));
         current.info.bytes += header.frame_bytes();
     }
 
@@ -336,7 +339,7 @@ impl<D: Disk> Writer<D> {
             .zip(runs)
             .flat_map(|(prefix, run)| [&prefix[..], run.payload])
             .collect();
-        let head = header.seal(current.info.number, &body);
+        let head = header.seal(FrameMix::new(self.identity, current.info.number), &body);
         let mut at = current.written_bytes;
         for part in std::iter::once(&head[..]).chain(body) {
             write_all_at(&*current.file, part, at).map_err(|partial| {

@@ -74,7 +74,7 @@ fn a_log_on_a_real_directory_is_recovered() {
             expected.push((lsn, effects(lsn, bytes)));
         }
         writer.clean_stop().expect("stopped");
-        let report = verify(&disk).expect("readable");
+        let report = verify(&disk, Some(identity())).expect("readable");
         assert!(report.tally.clean_stop);
         assert_eq!(report.tally.positions.get(stream()), Lsn(expected.len() as u64));
     }

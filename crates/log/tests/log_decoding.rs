@@ -2,7 +2,7 @@
 
 mod fixture;
 
-use fixture::{effects, recover_all, reopen, segments, stream};
+use fixture::{effects, identity, recover_all, reopen, segments, stream};
 use proptest::prelude::*;
 use trefoil_clock::{Epoch, Hlc, Lsn};
 use trefoil_log::{
@@ -64,7 +64,7 @@ proptest! {
         let file = disk.create("wal-00000000000000000001.log").expect("created");
         write_all_at(&file, &bytes, 0).expect("written");
         file.sync_data().expect("synced");
-        if verify(&disk).is_ok() && repair(&disk).is_ok() {
+        if verify(&disk, Some(identity())).is_ok() && repair(&disk, Some(identity())).is_ok() {
             let (records, recovered) = recover_all(&disk);
             prop_assert!(records.len() <= 9);
             prop_assert_eq!(recovered.torn, None);

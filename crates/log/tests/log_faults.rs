@@ -8,9 +8,9 @@ use fixture::{
 };
 use trefoil_clock::{Epoch, Lsn, NodeId, Origin, ShardId};
 use trefoil_log::{
-    Disk, DiskFile, EpochCause, EpochEntry, Fault, FaultDisk, FaultPlan, Note, Positions, Prepared,
-    RecoverError, SEGMENT_HEADER_BYTES, ScanError, Stream, Verdict, WriteError, Writer, recover,
-    repair, verify, write_all_at,
+    Disk, DiskFile, EpochCause, EpochEntry, Fault, FaultDisk, FaultPlan, Identity, Note, Positions,
+    Prepared, RecoverError, SEGMENT_HEADER_BYTES, ScanError, Stream, Verdict, WriteError, Writer,
+    recover, repair, verify, write_all_at,
 };
 
 /// Three synced frames of ten records in one segment; the last one's mark says that the second was synced.
@@ -50,7 +50,7 @@ fn every_flipped_bit_in_synced_frames_is_noticed() {
     let disk = FaultDisk::new();
     drop(three_synced_frames(&disk));
     let name = &segments(&disk)[0];
-    let tally = verify(&disk).expect("readable").tally;
+    let tally = verify(&disk, Some(identity())).expect("readable").tally;
     // The last frame has no witness; every byte before it has.
     let last_frame = tally.segments[0].bytes - tally.bytes / 3;
     for byte in 0..last_frame {
@@ -76,13 +76,13 @@ fn repair_keeps_the_good_part_and_archives_the_rest() {
     drop(writer);
     let names = segments(&disk);
     assert!(names.len() > 2, "the damage is to have segments behind it");
-    let second_frame =
-        SEGMENT_HEADER_BYTES as u64 + verify(&disk).expect("readable").tally.bytes / 40;
+    let second_frame = SEGMENT_HEADER_BYTES as u64
+        + verify(&disk, Some(identity())).expect("readable").tally.bytes / 40;
     disk.flip_bit(&names[0], second_frame + 200, 0);
     let damage = damage_of(&disk);
     let cut_off = disk.contents(&names[0]).expect("there")[damage.offset as usize..].to_vec();
     let later = disk.contents(&names[1]);
-    let report = repair(&disk).expect("repaired");
+    let report = repair(&disk, Some(identity())).expect("repaired");
     assert!(matches!(report.verdict, Verdict::Damaged(_)));
     assert_eq!(report.archives.len(), names.len());
     assert_eq!(disk.contents(&report.archives[0]), Some(cut_off), "the tail is kept");
@@ -94,7 +94,7 @@ fn repair_keeps_the_good_part_and_archives_the_rest() {
     let (records, recovered) = recover_all(&disk);
     assert_eq!(recovered.end.last_seq, damage.last_good);
     assert_eq!(records.len() as u64, recovered.end.positions.get(stream()).0);
-    assert_eq!(repair(&disk).expect("readable").verdict, Verdict::End);
+    assert_eq!(repair(&disk, Some(identity())).expect("readable").verdict, Verdict::End);
     append(&mut open(&disk, recovered), 1, 1).expect("writing goes on");
 }
 
@@ -114,9 +114,9 @@ fn a_repair_that_is_cut_short_loses_nothing() {
         let cut_off = disk.contents(&name).expect("there")[offset..].to_vec();
         let power_off_after = Some(disk.changes_done() + changes);
         disk.plan(FaultPlan { power_off_after, ..FaultPlan::default() });
-        let _ = repair(&disk);
+        let _ = repair(&disk, Some(identity()));
         disk.crash(changes);
-        repair(&disk).expect("repaired");
+        repair(&disk, Some(identity())).expect("repaired");
         let archives = files(&disk, ".cut");
         assert!(archives.iter().any(|name| disk.contents(name).as_ref() == Some(&cut_off)));
         recover_all(&disk);
@@ -131,7 +131,7 @@ fn a_torn_tail_is_cut_and_reported() {
     writer.write().expect("written");
     drop(writer);
     let name = &segments(&disk)[0];
-    let end = verify(&disk).expect("readable").tally.segments[0].bytes;
+    let end = verify(&disk, Some(identity())).expect("readable").tally.segments[0].bytes;
     disk.flip_bit(name, end - 1, 7);
     let (records, recovered) = recover_all(&disk);
     let torn = recovered.torn.clone().expect("a torn tail");
@@ -231,7 +231,13 @@ fn old_frames_of_recycled_segments_never_come_back() {
     let durable = writer.durable(stream());
     drop(writer);
     let current = segments(&disk).pop().expect("one is there");
-    let used = verify(&disk).expect("readable").tally.segments.last().expect("one").bytes as usize;
+    let used = verify(&disk, Some(identity()))
+        .expect("readable")
+        .tally
+        .segments
+        .last()
+        .expect("one")
+        .bytes as usize;
     let bytes = disk.contents(&current).expect("there");
     assert!(bytes[used..].iter().any(|byte| *byte != 0), "old frames lie behind the end");
     let from = [(stream(), Lsn(durable.0 - 1))].into_iter().collect();
@@ -328,7 +334,7 @@ fn another_nodes_log_and_newer_formats_are_refused() {
     write_all_at(&disk.open(name).expect("opened"), &header, 0).expect("written");
     let refused = recover(&disk, identity(), &Positions::new(), |_| Ok(()));
     assert!(matches!(refused, Err(RecoverError::Scan(ScanError::Version { version: 2, .. }))));
-    assert!(repair(&disk).is_err(), "a newer format is not damage");
+    assert!(repair(&disk, Some(identity())).is_err(), "a newer format is not damage");
 }
 
 #[test]
@@ -419,4 +425,55 @@ fn a_missing_segment_is_damage() {
     let names = segments(&disk);
     disk.remove(&names[1]).expect("removed");
     assert_eq!(damage_of(&disk).file, names[0]);
+}
+
+/// A frame as that node writes it: the third of its first segment, which says that the second is synced.
+fn third_frame(of: Identity) -> Vec<u8> {
+    let disk = FaultDisk::new();
+    let end = recover(&disk, of, &Positions::new(), |_| Ok(())).expect("empty").end;
+    let mut writer = Writer::open(disk.clone(), of, end, options()).expect("opened");
+    let mut ends = Vec::new();
+    for _ in 0..3 {
+        append(&mut writer, 1, 10).expect("appended");
+        writer.sync().expect("synced");
+        ends.push(writer.written_end(stream()).bytes as usize);
+    }
+    disk.contents(&segments(&disk)[0]).expect("there")[ends[1]..ends[2]].to_vec()
+}
+
+#[test]
+fn a_value_that_holds_another_nodes_frame_does_not_speak_for_the_log() {
+    let stranger = Identity { node: NodeId(9), ..identity() };
+    for (of, is_believed) in [(identity(), true), (stranger, false)] {
+        let disk = FaultDisk::new();
+        let mut writer = reopen(&disk);
+        append(&mut writer, 1, 10).expect("appended");
+        writer.sync().expect("synced");
+        let start = writer.written_end(stream()).bytes;
+        let mut run =
+            trefoil_log::RunBuilder::new(stream(), Epoch(1), Lsn(2), trefoil_clock::Hlc(20));
+        run.push(trefoil_clock::Hlc(20), &third_frame(of));
+        writer.append_runs(&[run.run()]).expect("appended");
+        writer.write().expect("written");
+        drop(writer);
+        // The frame with the value is torn.
+        disk.flip_bit(&segments(&disk)[0], start, 0);
+        match recover(&disk, identity(), &Positions::new(), |_| Ok(())) {
+            Err(RecoverError::Damaged(_)) => assert!(is_believed),
+            Ok(recovered) => assert!(!is_believed && recovered.torn.is_some()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_decayed_header_is_noticed_by_who_does_not_know_the_node() {
+    let disk = FaultDisk::new();
+    drop(three_synced_frames(&disk));
+    disk.flip_bit(&segments(&disk)[0], 20, 3);
+    let Verdict::Damaged(damage) = verify(&disk, None).expect("readable").verdict else {
+        panic!("a good frame stands behind the header");
+    };
+    assert_eq!((damage.fault, damage.frames_behind), (Fault::SegmentHeader, 3));
+    assert_eq!(damage_of(&disk).frames_behind, 3, "by who knows it as well");
 }

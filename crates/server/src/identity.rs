@@ -22,6 +22,11 @@ pub(crate) fn load_or_create(dir: &Path) -> Result<Identity> {
     }
 }
 
+/// The identity in a data directory, if it says.
+pub(crate) fn of_dir(dir: &Path) -> Option<Identity> {
+    parse(&fs::read_to_string(dir.join(FILE)).ok()?).ok()
+}
+
 fn create(dir: &Path) -> Result<Identity> {
     let identity = Identity { node: NodeId(rand::random()), cluster: ClusterId(rand::random()) };
     let unfinished = dir.join("node.id.part");

@@ -12,6 +12,8 @@ use clap::{Args, Subcommand};
 use trefoil_log::{Frame, FrameBody, FsDisk, LogScan, Note, Verdict, repair, verify};
 use trefoil_store::record::Effect;
 
+use crate::identity;
+
 /// Bytes of a key or value that are shown.
 const SHOWN_BYTES: usize = 60;
 
@@ -182,7 +184,7 @@ fn shown(bytes: &[u8]) -> String {
 
 fn print_verification(options: &LogOptions) -> Result<()> {
     let disk = options.open()?;
-    let report = verify(&disk)?;
+    let report = verify(&disk, identity::of_dir(&options.data_dir))?;
     let tally = &report.tally;
     println!("{:<12} {:>12} {:>12} {:>12}", "segment", "first frame", "last frame", "bytes");
     for segment in &tally.segments {
@@ -219,7 +221,7 @@ fn run_repair(options: &LogOptions) -> Result<()> {
         bail!("there is no directory {}", options.data_dir.display());
     }
     let disk = FsDisk::open(&options.data_dir)?;
-    let report = repair(&disk)?;
+    let report = repair(&disk, identity::of_dir(&options.data_dir))?;
     match &report.verdict {
         Verdict::End => println!("the log is whole, nothing was changed"),
         Verdict::Torn(torn) => {

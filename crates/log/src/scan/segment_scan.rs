@@ -5,9 +5,7 @@ use std::ops::Range;
 
 use crate::disk::{DiskFile, read_full_at};
 use crate::error::Fault;
-use crate::frame::{
-    FRAME_HEADER_BYTES, Frame, FrameBody, FrameHeader, checksum_holds, segment_of_checksum,
-};
+use crate::frame::{FRAME_HEADER_BYTES, Frame, FrameBody, FrameHeader, FrameMix, checksum_holds};
 use crate::position::{FrameSeq, Identity, SegmentNo};
 use crate::segment::{HeaderError, SEGMENT_HEADER_BYTES, SegmentHeader};
 
@@ -63,6 +61,7 @@ impl<F: DiskFile> Window<F> {
 pub(crate) struct SegmentScan<F> {
     window: Window<F>,
     header: SegmentHeader,
+    mix: FrameMix,
     /// Where the current frame starts, or where the next one is expected.
     offset: u64,
     expected: FrameSeq,
@@ -94,6 +93,7 @@ impl<F: DiskFile> SegmentScan<F> {
         Ok(SegmentHeader::decode(&window.bytes[range]).map(|header| SegmentScan {
             window,
             header,
+            mix: header.mix(),
             offset: SEGMENT_HEADER_BYTES as u64,
             expected: header.first_seq,
             found: None,
@@ -150,7 +150,7 @@ impl<F: DiskFile> SegmentScan<F> {
         let Some(range) = self.window.load(self.offset, frame_bytes)? else {
             return Ok(Err(Fault::Length));
         };
-        if !checksum_holds(&self.window.bytes[range.clone()], self.header.number) {
+        if !checksum_holds(&self.window.bytes[range.clone()], self.mix) {
             return Ok(Err(Fault::Checksum));
         }
         self.found = Some((header, range));
@@ -166,11 +166,11 @@ impl<F: DiskFile> SegmentScan<F> {
     }
 }
 
-/// Calls `found` with every whole frame of segment `number` from `offset` on, wherever it starts, whose
+/// Calls `found` with every whole frame of a segment with that mix from `offset` on, wherever it starts, whose
 /// sequence number is at least `from_seq`. Returns where the last of them ended.
 pub(crate) fn find_frames<F: DiskFile>(
     file: F,
-    number: SegmentNo,
+    mix: FrameMix,
     mut offset: u64,
     from_seq: FrameSeq,
     mut found: impl FnMut(&FrameHeader, &[u8]),
@@ -179,7 +179,7 @@ pub(crate) fn find_frames<F: DiskFile>(
     let mut last_end = None;
     while let Some((at, header, range)) = window.find_candidate(offset, from_seq)? {
         let frame = &window.bytes[range];
-        if checksum_holds(frame, number) {
+        if checksum_holds(frame, mix) {
             found(&header, &frame[FRAME_HEADER_BYTES..]);
             offset = at + header.frame_bytes();
             last_end = Some(offset);
@@ -190,10 +190,11 @@ pub(crate) fn find_frames<F: DiskFile>(
     Ok(last_end)
 }
 
-/// The number of a segment whose header is damaged: the one, starting at `lowest`, under which the checksum
-/// of some frame holds; and where that frame starts.
+/// The number of a segment of `identity` whose header is damaged: the one, starting at `lowest`, under which
+/// the checksum of some frame holds; and where that frame starts.
 pub(crate) fn find_number<F: DiskFile>(
     file: F,
+    identity: Identity,
     lowest: SegmentNo,
     from_seq: FrameSeq,
 ) -> io::Result<Option<(SegmentNo, u64)>> {
@@ -202,7 +203,7 @@ pub(crate) fn find_number<F: DiskFile>(
     let mut window = Window::open(file)?;
     let mut offset = SEGMENT_HEADER_BYTES as u64;
     while let Some((at, _, range)) = window.find_candidate(offset, from_seq)? {
-        let low = segment_of_checksum(&window.bytes[range]);
+        let low = FrameMix::of_frame(&window.bytes[range]).map(|mix| mix.segment(identity));
         let above = low.map(|low| low.wrapping_sub(lowest.0 as u32));
         if let Some(above) = above.filter(|above| *above < NUMBERS_TRIED) {
             return Ok(Some((SegmentNo(lowest.0 + u64::from(above)), at)));
@@ -212,7 +213,39 @@ pub(crate) fn find_number<F: DiskFile>(
     Ok(None)
 }
 
+/// The mix of a segment of whoever, whose header is damaged: the one under which the checksums of two frames
+/// hold that follow each other; and where the first of them starts.
+pub(crate) fn find_mix<F: DiskFile>(
+    file: F,
+    from_seq: FrameSeq,
+) -> io::Result<Option<(FrameMix, u64)>> {
+    let mut window = Window::open(file)?;
+    let mut offset = SEGMENT_HEADER_BYTES as u64;
+    while let Some((at, header, range)) = window.find_candidate(offset, from_seq)? {
+        let mix = FrameMix::of_frame(&window.bytes[range]);
+        let next = window.frame_at(at + header.frame_bytes(), header.seq.next())?;
+        if let (Some(mix), Some(range)) = (mix, next)
+            && checksum_holds(&window.bytes[range], mix)
+        {
+            return Ok(Some((mix, at)));
+        }
+        offset = at + 1;
+    }
+    Ok(None)
+}
+
 impl<F: DiskFile> Window<F> {
+    /// The bytes of what looks like frame `seq` at a place.
+    fn frame_at(&mut self, offset: u64, seq: FrameSeq) -> io::Result<Option<Range<usize>>> {
+        let Some(range) = self.load(offset, FRAME_HEADER_BYTES)? else { return Ok(None) };
+        match FrameHeader::decode(&self.bytes[range]) {
+            Some(header) if header.seq == seq => {
+                self.load(offset, FRAME_HEADER_BYTES + header.len as usize)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// The first place from `offset` on that looks like a whole frame not below `from_seq`: where it is,
     /// its header, and its bytes. Its checksum is not looked at.
     fn find_candidate(

@@ -65,7 +65,7 @@ impl<'a, D: Disk> Attempts<'a, D> {
             };
             let mut replay = Replay::new(&self, snapshot.start_lsn);
             match replay.run(self.disk, floor) {
-                Ok(Replayed::Whole(log)) => return Ok((snapshot, log, self.rejected)),
+                Ok(Replayed::Whole(log)) => return Ok((snapshot, *log, self.rejected)),
                 Ok(Replayed::Void(voids)) => self.voids = voids,
                 Err(error) => self.pass_over(snapshot, error)?,
             }
@@ -153,7 +153,7 @@ type ApplyError = Box<dyn std::error::Error + Send + Sync>;
 /// What came of applying the log's records.
 enum Replayed {
     /// All that count were applied, and nothing else.
-    Whole(Recovered),
+    Whole(Box<Recovered>),
     /// Records were applied that later notes, which are known now, void.
     Void(Voids),
 }
@@ -221,7 +221,7 @@ impl<'a> Replay<'a> {
             }
             Some(_) => Ok(Replayed::Void(log.end.voids)),
             None if self.spoiled => Ok(Replayed::Void(log.end.voids)),
-            None => Ok(Replayed::Whole(log)),
+            None => Ok(Replayed::Whole(Box::new(log))),
         }
     }
 
