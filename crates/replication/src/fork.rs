@@ -29,7 +29,7 @@ pub(crate) fn last_of_runs(prev: Lsn, runs: &[RunHead], epochs: &EpochTable) -> 
     let mut last = prev;
     for run in runs {
         let of_its_epoch = |lsn| epochs.entry_of(lsn).is_some_and(|entry| entry.epoch == run.epoch);
-        if run.count == 0 || run.first != last.next() {
+        if run.count == 0 || last.0.checked_add(1) != Some(run.first.0) {
             return None;
         }
         if !of_its_epoch(run.first) || !of_its_epoch(run.last()) {

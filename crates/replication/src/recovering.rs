@@ -64,7 +64,8 @@ pub enum RecoveringAction {
         /// The newest epoch that was heard of.
         epoch: Epoch,
     },
-    /// Everything that can have been committed is in the log: sync it, then lead in this epoch.
+    /// Everything that can have been committed is in the log: sync it, then lead in this epoch. Links stay
+    /// up, a [`crate::Leader`] gets them with [`crate::Leader::on_link`]; their nodes ask again.
     Lead {
         /// Above all that were seen.
         epoch: Epoch,

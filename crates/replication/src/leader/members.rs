@@ -93,6 +93,7 @@ impl Rules {
         let persisting = self.next.as_ref().is_some_and(|change| change.persisting);
         if !persisting && !self.in_force.members.contains(&node) {
             self.wanted.members.remove(&node);
+            self.next.take_if(|change| change.rule.members.contains(&node));
         }
     }
 
@@ -199,8 +200,9 @@ mod tests {
         assert_eq!(rules.step(Lsn(20), acked), Step::Wait);
         assert_eq!(rules.commit_reach(acked), Lsn(10));
         rules.on_detached(NodeId(1));
-        assert_eq!(rules.step(Lsn(20), acked), Step::Wait);
         assert_eq!(rules.commit_reach(acked), Lsn(20));
+        assert_eq!(rules.step(Lsn(20), acked), Step::Wait);
+        assert!(rules.is_settled());
     }
 
     #[test]

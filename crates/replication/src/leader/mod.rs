@@ -84,7 +84,9 @@ impl Leader {
         local: LocalRule,
         now_ms: u64,
     ) -> Leader {
-        let LeaderStart { epochs, log, committed, members } = start;
+        let LeaderStart { epochs, log, committed, mut members } = start;
+        // A node that was promoted finds itself in the set that it could be elected from.
+        members.retain(|&node| node != options.node);
         let own = epochs.last().expect("a leader has an epoch");
         assert_eq!(own.leader, options.node, "a node leads in its own epoch");
         let away = |&node: &NodeId| (node, Progress::away(node, log.floor, now_ms));

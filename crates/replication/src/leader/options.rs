@@ -107,7 +107,7 @@ pub struct LeaderStart {
     pub log: LogState,
     /// What is known to be committed.
     pub committed: Lsn,
-    /// The electable set, as persisted.
+    /// The electable set, as persisted; this node does not count.
     pub members: Vec<NodeId>,
 }
 

@@ -124,8 +124,9 @@ impl Leader {
 
     fn on_ack(&mut self, now_ms: u64, link: LinkId, ack: Ack, out: &mut Vec<LeaderAction>) {
         let of_this_history = self.epochs.holds(ack.received, self.log.end);
+        let answered_beat = ack.heartbeat.min(self.beats.last_id());
         let Some(progress) = self.progress_by(link) else { return };
-        progress.answered_beat = progress.answered_beat.max(ack.heartbeat);
+        progress.answered_beat = progress.answered_beat.max(answered_beat);
         let Some(flow) = progress.flow() else {
             // It has no part in the log yet.
             return;

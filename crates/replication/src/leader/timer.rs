@@ -10,7 +10,7 @@ impl Leader {
     /// When [`Leader::on_timeout`] is to be called next; none: something else has to happen first.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        let beat = (!self.links.is_empty()).then_some(self.next_beat_ms);
+        let beat = (!self.followers.is_empty()).then_some(self.next_beat_ms);
         let degrades = self.policy.on_lost == OnLost::Degrade;
         let after_ms = self.policy.degrade_after_ms;
         let degrade = self.marks.degrades_at_ms(after_ms).filter(|_| degrades);
@@ -28,7 +28,7 @@ impl Leader {
         }
         self.end_what_stands_still(now_ms, out);
         self.forget_absent(now_ms, out);
-        if now_ms >= self.next_beat_ms && !self.links.is_empty() {
+        if now_ms >= self.next_beat_ms && !self.followers.is_empty() {
             self.next_beat_ms = now_ms + self.options.heartbeat_ms;
             self.beat(now_ms, out);
         }
@@ -36,7 +36,7 @@ impl Leader {
         self.advance(now_ms, out);
     }
 
-    /// A heartbeat to everybody who asked to follow.
+    /// A heartbeat to everybody who asked to follow; the lag of who is away is measured by them too.
     fn beat(&mut self, now_ms: u64, out: &mut Vec<LeaderAction>) {
         let id = self.beats.beat(now_ms, self.log.end);
         let links: Vec<LinkId> = self.links.keys().copied().collect();
