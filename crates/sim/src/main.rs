@@ -25,6 +25,9 @@ struct Options {
     /// How long to go on with further seeds.
     #[arg(long)]
     minutes: Option<u64>,
+    /// Go on after a failure.
+    #[arg(long)]
+    keep_going: bool,
     /// Print the trace (of a single seed).
     #[arg(long)]
     trace: bool,
@@ -62,7 +65,7 @@ fn run_cluster(options: &Options) -> ExitCode {
     let (started, shows) = (Instant::now(), std::io::stderr().is_terminal());
     let mut met = Met::default();
     let mut shown = started;
-    let mut done = 0;
+    let (mut done, mut failed) = (0, 0);
     while done == 0 || !options.is_over(done, started) {
         let seed = options.seed + done;
         let outcome = cluster::run(seed, Defect::None, keep);
@@ -71,7 +74,10 @@ fn run_cluster(options: &Options) -> ExitCode {
         }
         if let Some(broken) = &outcome.broken {
             report::failure(seed, "cluster", broken);
-            return ExitCode::FAILURE;
+            failed += 1;
+            if !options.keep_going {
+                return ExitCode::FAILURE;
+            }
         }
         met.add(&outcome.met);
         done += 1;
@@ -80,8 +86,12 @@ fn run_cluster(options: &Options) -> ExitCode {
             report::progress(seed, done, started.elapsed(), met.states.len());
         }
     }
-    report::success(options.seed, done, started.elapsed());
     print!("{met}");
+    if failed > 0 {
+        println!("{failed} of {done} seeds failed");
+        return ExitCode::FAILURE;
+    }
+    report::success(options.seed, done, started.elapsed());
     ExitCode::SUCCESS
 }
 

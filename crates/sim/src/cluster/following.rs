@@ -109,6 +109,7 @@ impl World {
 
     fn note_follower_event(&mut self, slot: usize, event: FollowerEvent) {
         self.trace(format_args!("n{slot} {event:?}"));
+        self.operator.two_leaders |= matches!(event, FollowerEvent::TwoLeaders { .. });
         self.met.event(match event {
             FollowerEvent::Following { .. } => "followings begun",
             FollowerEvent::Diverged { .. } => "tails that diverged",

@@ -117,6 +117,7 @@ impl World {
 
     fn note_leader_event(&mut self, slot: usize, event: LeaderEvent) {
         self.trace(format_args!("n{slot} {event:?}"));
+        self.operator.two_leaders |= matches!(event, LeaderEvent::TwoLeaders { .. });
         self.met.event(match event {
             LeaderEvent::CaughtUp { .. } => "followers that caught up",
             LeaderEvent::Lost { .. } => "followers lost",

@@ -8,9 +8,10 @@ use trefoil_clock::{NodeId, Position};
 use trefoil_replication::{AckLevel, AckPolicy, Acks, OnLost};
 
 use super::agenda::{MS, Micros};
+use super::disk::Duty;
 use super::plan::Care;
 use super::process::Role;
-use super::world::{Event, World};
+use super::world::{CLUSTER, Event, World};
 
 /// See the module.
 pub(crate) struct Operator {
@@ -22,6 +23,8 @@ pub(crate) struct Operator {
     pub(crate) never_relaxed: bool,
     /// The electable set that a leader last told.
     seen_members: Vec<NodeId>,
+    /// Nodes say that two lead in one epoch.
+    pub(crate) two_leaders: bool,
     /// Since when the intended leader is not seen leading.
     missing_since: Option<Micros>,
     next_whim: Micros,
@@ -34,6 +37,7 @@ impl Operator {
             policy,
             never_relaxed: policy.acks != Acks::Async,
             seen_members: Vec::new(),
+            two_leaders: false,
             missing_since: None,
             next_whim: 500 * MS,
         }
@@ -70,7 +74,8 @@ impl World {
     /// Whether the intended leader is seen leading.
     fn look_at_leader(&mut self) -> bool {
         let slot = self.operator.intended;
-        if !self.reaches(slot) {
+        let foreign = self.nodes[slot].disk.identity.cluster != CLUSTER;
+        if !self.reaches(slot) || foreign {
             return false;
         }
         let Role::Leading(leading) = &self.process(slot).role else { return false };
@@ -82,22 +87,22 @@ impl World {
     /// Points nodes that follow or lead what they should not.
     fn put_right(&mut self) {
         let intended = self.operator.intended;
-        let leads = self.reaches(intended)
-            && matches!(self.process(intended).role, Role::Leading(_));
-        if !leads || (self.plan.care == Care::Careless && !self.healed && self.dice.one_in(2)) {
+        if !self.look_at_leader() || (self.plan.care == Care::Careless && !self.healed && self.dice.one_in(2)) {
             return;
         }
         for slot in 0..self.nodes.len() {
             if slot == intended || !self.reaches(slot) {
                 continue;
             }
+            let disk = &self.nodes[slot].disk;
+            let foreign = disk.identity.cluster != CLUSTER;
+            let astray = foreign && !matches!(disk.duty, Duty::Follow { adopts: true, .. });
             let wrong = match &self.process(slot).role {
-                Role::Following(following) => following.whom != intended,
+                Role::Following(following) => following.whom != intended || astray,
                 Role::Leading(_) | Role::Recovering { .. } | Role::Fenced => true,
             };
             let stuck = self.healed && self.is_stuck(slot);
             if wrong || stuck {
-                let foreign = self.nodes[slot].disk.identity.cluster != super::world::CLUSTER;
                 self.met.event("nodes pointed anew");
                 self.point(slot, intended, foreign, !stuck);
             }
@@ -130,6 +135,11 @@ impl World {
             }
         }
         self.set_policy(slot);
+        if std::mem::take(&mut self.operator.two_leaders) {
+            // Who follows the other one believes only a newer epoch.
+            self.met.event("epochs begun because of two leaders");
+            self.begin_next_epoch(slot);
+        }
     }
 
     fn set_policy(&mut self, slot: usize) {
@@ -244,7 +254,7 @@ impl World {
             Some(&(_, slot)) if enough && self.a_member_reports(&reports) => {
                 self.promote_and_point(slot);
             }
-            _ => self.back_to_the_old_one(old, &reached),
+            _ => self.back_to_the_old_one(old, &reached, &reports),
         }
     }
 
@@ -281,7 +291,7 @@ impl World {
         let again = self.operator.seen_members.contains(&identity.node);
         let known = self.nodes[slot].generation == 0 || again;
         let process = self.process(slot);
-        known && process.end.lsn >= process.whole_from && identity.cluster == super::world::CLUSTER
+        known && process.end.lsn >= process.whole_from && identity.cluster == CLUSTER
     }
 
     fn promote_and_point(&mut self, slot: usize) {
@@ -301,21 +311,28 @@ impl World {
     }
 
     /// Not enough reports: the old leader is waited for.
-    fn back_to_the_old_one(&mut self, old: usize, reached: &[usize]) {
+    fn back_to_the_old_one(
+        &mut self,
+        old: usize,
+        reached: &[usize],
+        reports: &[(Position, usize)],
+    ) {
         self.met.event("failovers put off");
         for &slot in reached {
             if slot != old && matches!(self.process(slot).role, Role::Following(_)) {
                 self.point(slot, old, false, true);
             }
         }
-        if !self.healed || self.now < self.plan.heals_at + 4_000 * MS || !self.reaches(old) {
+        if !self.healed || self.now < self.plan.heals_at + 4_000 * MS {
             return;
         }
         // What is missing will not come any more: a person says that this is all there is.
         self.met.event("forced");
-        self.with_recovering(old, |core, _, out| core.force(out));
-        if matches!(self.process(old).role, Role::Following(_)) {
-            self.promote_and_point(old);
+        let recovers = |p: &super::process::Process| matches!(p.role, Role::Recovering { .. });
+        if self.nodes[old].process.as_ref().is_some_and(recovers) {
+            self.with_recovering(old, |core, _, out| core.force(out));
+        } else if let Some(&(_, slot)) = reports.last() {
+            self.promote_and_point(slot);
         }
     }
 }

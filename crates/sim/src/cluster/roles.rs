@@ -126,6 +126,8 @@ impl World {
             }
         }
         self.answer_all(slot, why);
+        // Connections end: what a session saw here need not be here any more, a token will tell.
+        self.break_clients(slot);
         let process = self.process(slot);
         process.building = None;
         process.made.clear();
@@ -190,6 +192,14 @@ impl World {
         self.lead(slot, epoch, Begins::Epoch, committed);
         self.met.event("promotions");
         true
+    }
+
+    /// A leader leads on in a new epoch, because a person says so.
+    pub(crate) fn begin_next_epoch(&mut self, slot: usize) {
+        let Role::Leading(leading) = &self.process(slot).role else { return };
+        let (epoch, committed) = (leading.core.fence().epoch.next(), leading.commit);
+        self.leave_role(slot, "unknown: a new epoch");
+        self.lead(slot, epoch, Begins::Epoch, committed);
     }
 
     /// Whether a person reaches the process and it has no half-done change of its files.

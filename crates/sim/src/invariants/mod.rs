@@ -63,6 +63,9 @@ pub(crate) struct Judge {
     /// By epoch and leader: when what was committed.
     commits: HashMap<(Epoch, NodeId), Vec<(Micros, Lsn)>>,
     newest: Option<(Epoch, NodeId)>,
+    led: HashMap<Epoch, NodeId>,
+    /// Epochs in which two nodes led.
+    doubled: HashSet<Epoch>,
     /// Nodes whose disk is lost, and records that a power loss took from the node that made them.
     lost_disks: HashSet<NodeId>,
     lost_power: HashSet<u64>,
@@ -95,6 +98,8 @@ impl Judge {
             strict_end: 0,
             commits: HashMap::new(),
             newest: None,
+            led: HashMap::new(),
+            doubled: HashSet::new(),
             lost_disks: HashSet::new(),
             lost_power: HashSet::new(),
             operations: Vec::new(),
@@ -144,7 +149,10 @@ impl Judge {
         if cluster != crate::cluster::CLUSTER {
             return false;
         }
-        let twice = self.newest.is_some_and(|(newest, _)| newest == epoch);
+        let twice = *self.led.entry(epoch).or_insert(leader) != leader;
+        if twice {
+            self.doubled.insert(epoch);
+        }
         if self.newest.is_none_or(|(newest, _)| newest <= epoch) {
             self.newest = Some((epoch, leader));
         }

@@ -2,14 +2,14 @@
 //! through failovers; a token of a lost branch fails.
 //!
 //! A session that carries no token is judged only where the newest leader's history is served, and not
-//! about writes that were lost: nodes can't know what it saw elsewhere.
+//! about writes that were committed without acknowledgements: nodes can't know what it saw elsewhere.
 
 use std::collections::BTreeMap;
 
 use trefoil_replication::Consistency;
 
-use super::Judge;
-use crate::cluster::{Answer, Ask, Carries, KEYS, Micros, Reply};
+use super::{Committed, Judge};
+use crate::cluster::{Answer, Ask, Care, Carries, KEYS, Micros, Reply};
 
 /// What a client asked and was told.
 pub(crate) struct Operation {
@@ -93,6 +93,17 @@ impl Judge {
         if before == 0 || self.is_before(before, shown) {
             return false;
         }
-        operation.carries == Carries::Token || survived[before as usize] && !operation.deposed
+        let saw = &self.known[before as usize];
+        match operation.carries {
+            // A token names epoch and LSN; in an epoch with two leaders that is not enough.
+            Carries::Token => {
+                let doubled = self.doubled.iter().any(|epoch| *epoch >= saw.position.epoch);
+                survived[before as usize] || !doubled
+            }
+            Carries::Name => {
+                let promised = self.care == Care::Careful && saw.committed == Committed::Strictly;
+                promised && survived[before as usize] && !operation.deposed
+            }
+        }
     }
 }
