@@ -18,7 +18,7 @@ use trefoil_store::record::LogBatch;
 
 use super::group::Grouping;
 use super::merge::Merge;
-use super::queue::{Fsync, LogHealth, LogQueue, POLL, Taken};
+use super::queue::{Extent, Fsync, LogHealth, LogQueue, POLL, Taken};
 use super::task::{Task, Ticket};
 use crate::applier::Received;
 
@@ -71,6 +71,8 @@ pub struct LogDriver<D: Disk> {
     /// Up to here a valid snapshot covers the log, and up to there it was let go.
     covered: Lsn,
     retained_after: Lsn,
+    /// Bytes of segments that were let go.
+    retired_bytes: u64,
     grouping: Grouping,
     failing: bool,
     spare_ready: bool,
@@ -105,6 +107,7 @@ impl<D: Disk> LogDriver<D> {
             quiet_polls: 0,
             covered: Lsn::ZERO,
             retained_after: Lsn::ZERO,
+            retired_bytes: 0,
             grouping: Grouping::default(),
             failing: false,
             spare_ready: false,
@@ -302,12 +305,13 @@ impl<D: Disk> LogDriver<D> {
     /// The records behind `to` are cut off.
     pub(super) fn continue_after(&mut self, to: Lsn) {
         self.merge = Merge::starting_after(to);
-        self.queue.set_written(self.writer.written_end(stream()), self.writer.log_bytes());
+        self.tell_extent();
         self.tell();
     }
 
     /// The log is another one.
     pub(super) fn continue_with(&mut self, writer: Writer<D>, epoch: Epoch) {
+        self.retired_bytes += self.writer.log_bytes();
         self.writer = writer;
         self.epoch = epoch;
         (self.covered, self.retained_after) = (Lsn::ZERO, Lsn::ZERO);
@@ -320,11 +324,17 @@ impl<D: Disk> LogDriver<D> {
         self.merge.is_empty() && self.received.is_empty()
     }
 
+    fn tell_extent(&self) {
+        let (floor_bytes, kept_bytes) = (self.retired_bytes, self.writer.log_bytes());
+        let end = self.writer.written_end(stream());
+        self.queue.set_extent(Extent { end, end_bytes: floor_bytes + kept_bytes, floor_bytes });
+    }
+
     fn tell(&mut self) {
         let (appended, durable) = (self.writer.written(stream()), self.writer.durable(stream()));
         let before = (self.queue.appended(), self.queue.durable());
-        if appended != before.0 || self.queue.written_end().is_none() {
-            self.queue.set_written(self.writer.written_end(stream()), self.writer.log_bytes());
+        if appended != before.0 || self.queue.extent().is_none() {
+            self.tell_extent();
         }
         self.queue.set_progress(appended, durable);
         if (appended, durable) != before {
@@ -360,7 +370,11 @@ impl<D: Disk> LogDriver<D> {
         }
         let mut positions = Positions::new();
         positions.set(stream(), needed_after);
-        match self.writer.retain(&positions) {
+        let before = self.writer.log_bytes();
+        let retained = self.writer.retain(&positions);
+        self.retired_bytes += before - self.writer.log_bytes();
+        self.tell_extent();
+        match retained {
             Ok(_) => self.retained_after = needed_after,
             Err(error) => {
                 self.failed(error, false)?;

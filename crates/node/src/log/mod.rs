@@ -9,5 +9,5 @@ mod task;
 
 pub use carry_out::carry_out;
 pub use driver::{Clock, LogDriver, LogLost, SHARD, Turn, stream};
-pub use queue::{Fsync, LogHealth, LogQueue};
+pub use queue::{Extent, Fsync, LogHealth, LogQueue};
 pub use task::{Outcome, Task, Ticket};

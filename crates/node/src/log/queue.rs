@@ -86,8 +86,7 @@ pub struct LogQueue {
     health: AtomicU8,
     appended: AtomicU64,
     durable: AtomicU64,
-    /// How far the log can be read back, and how many bytes it has.
-    written: Mutex<Option<(WrittenEnd, u64)>>,
+    extent: Mutex<Option<Extent>>,
     /// Followers need the records behind this one; `u64::MAX`: none does.
     needed_after: AtomicU64,
     /// Bytes of records written since an arbitrary beginning.
@@ -110,6 +109,17 @@ struct State {
     sync_wanted: bool,
     retain_after: Option<Lsn>,
     stop: bool,
+}
+
+/// From where to where the log goes. Bytes count from an arbitrary beginning and only rise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Extent {
+    /// Where it ends, and from which record on it can be streamed.
+    pub end: WrittenEnd,
+    /// The byte behind the end.
+    pub end_bytes: u64,
+    /// The byte at the beginning of what is kept.
+    pub floor_bytes: u64,
 }
 
 /// What the log thread takes at once.
@@ -141,7 +151,7 @@ impl LogQueue {
             health: AtomicU8::new(LogHealth::Writing as u8),
             appended: AtomicU64::new(end.0),
             durable: AtomicU64::new(end.0),
-            written: Mutex::new(None),
+            extent: Mutex::new(None),
             needed_after: AtomicU64::new(u64::MAX),
             bytes_logged: AtomicU64::new(0),
         }
@@ -243,22 +253,18 @@ impl LogQueue {
     /// How far the log can be read back; None: the log thread has not said so yet.
     #[must_use]
     pub fn written_end(&self) -> Option<WrittenEnd> {
-        self.lock_written().map(|(end, _)| end)
+        self.extent().map(|extent| extent.end)
     }
 
-    /// Bytes of the log that is kept.
+    /// From where to where the log goes; None: the log thread has not said so yet.
     #[must_use]
-    pub fn retained_bytes(&self) -> u64 {
-        self.lock_written().map_or(0, |(_, bytes)| bytes)
-    }
-
-    fn lock_written(&self) -> MutexGuard<'_, Option<(WrittenEnd, u64)>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn extent(&self) -> Option<Extent> {
+        *self.extent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Told by the log thread, before the progress that it belongs to.
-    pub fn set_written(&self, end: WrittenEnd, retained_bytes: u64) {
-        *self.lock_written() = Some((end, retained_bytes));
+    pub fn set_extent(&self, extent: Extent) {
+        *self.extent.lock().unwrap_or_else(PoisonError::into_inner) = Some(extent);
     }
 
     /// Whether writes have to wait for the log thread.

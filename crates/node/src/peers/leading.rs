@@ -279,13 +279,20 @@ impl<D: Disk> Peers<D> {
     /// What the core has to know of the own log.
     pub(super) fn log_state(&self) -> LogState {
         let log = &self.node.log;
-        let (end, durable, end_bytes) = (log.appended(), log.durable(), log.bytes_logged());
-        let Some(written) = log.written_end() else {
-            return LogState { end, durable, floor: end, end_bytes, floor_bytes: end_bytes };
+        let Some(extent) = log.extent() else {
+            let end = log.appended();
+            return LogState {
+                end,
+                durable: log.durable(),
+                floor: end,
+                end_bytes: 0,
+                floor_bytes: 0,
+            };
         };
-        let floor = Lsn(written.floor.lsn.0.saturating_sub(1)).min(end);
-        let floor_bytes = end_bytes.saturating_sub(log.retained_bytes());
-        LogState { end, durable, floor, end_bytes, floor_bytes }
+        let end = extent.end.lsn;
+        let floor = Lsn(extent.end.floor.lsn.0.saturating_sub(1)).min(end);
+        let (end_bytes, floor_bytes) = (extent.end_bytes, extent.floor_bytes);
+        LogState { end, durable: log.durable().min(end), floor, end_bytes, floor_bytes }
     }
 
     fn local_rule(&self) -> LocalRule {

@@ -1,5 +1,7 @@
 //! What commands, metrics and people are told of the links.
 
+use std::sync::atomic::Ordering;
+
 use trefoil_clock::Lsn;
 use trefoil_log::Disk;
 use trefoil_replication::{
@@ -59,7 +61,11 @@ impl<D: Disk> Peers<D> {
         let limits = self.node.settings.replication.lag_limits();
         let events = self.lag_watch.look(&mut rows, &limits);
         self.node.announce_lag(&events);
-        self.node.replication.set_followers(rows);
+        if self.node.replication.set_followers(rows)
+            && self.node.counters.waiting.load(Ordering::Relaxed) > 0
+        {
+            self.node.post.wake_waiting();
+        }
         let floor = self.log_state().floor;
         self.node.replication.set_log_floor(floor);
         self.publish_watermarks();
