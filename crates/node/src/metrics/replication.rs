@@ -2,7 +2,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use trefoil_clock::Lsn;
+
 use super::metric::{Metric, counter, gauge};
+use crate::node::Node;
 use crate::replication::Role;
 
 const ROLES: [Role; 5] =
@@ -19,15 +22,34 @@ pub(super) const METRICS: &[Metric] = &[
     gauge(
         "trefoil_replication_commit_lsn",
         "The last record that as many nodes hold as the keyspace's acks ask for.",
-        |seen, out| out.put(seen.node.replication.commit().0),
+        |seen, out| out.put(seen.node.replication.commit().min(end(seen.node)).0),
     ),
     gauge(
         "trefoil_replication_released_lsn",
         "The last record that replies may depend on.",
+        |seen, out| out.put(seen.node.released().min(end(seen.node)).0),
+    ),
+    gauge(
+        "trefoil_replication_end_lsn",
+        "The last record that this node has, numbered here or sent by its leader.",
+        |seen, out| out.put(end(seen.node).0),
+    ),
+    gauge(
+        "trefoil_replication_applied_lsn",
+        "The last record that readers of this follower see; not shown by a leader.",
         |seen, out| {
-            let last = seen.node.keyspace.sequencer().last_lsn();
-            out.put(seen.node.released().min(last).0)
+            if seen.leader.is_none() { Ok(()) } else { out.put(seen.node.applier.applied().0) }
         },
+    ),
+    gauge(
+        "trefoil_replication_log_floor_lsn",
+        "The record before the first one that the log still holds.",
+        |seen, out| out.put(seen.node.replication.log_floor().0),
+    ),
+    gauge(
+        "trefoil_replication_readable",
+        "1 if what this node holds is known to be committed, so that it may be read.",
+        |seen, out| out.put(seen.node.replication.is_ready()),
     ),
     gauge(
         "trefoil_replication_members",
@@ -69,4 +91,14 @@ pub(super) const METRICS: &[Metric] = &[
         "Times that a follower went on from its log.",
         |seen, out| out.put(seen.node.replication.partial_syncs.load(Relaxed)),
     ),
+    counter(
+        "trefoil_replication_lag_alerts",
+        "Times that a follower's lag went above max-lag-records, max-lag-bytes or max-lag-ms.",
+        |seen, out| out.put(seen.node.replication.lag_alerts.load(Relaxed)),
+    ),
 ];
+
+/// The last record that the node has. A follower's are numbered elsewhere.
+fn end(node: &Node) -> Lsn {
+    node.keyspace.sequencer().last_lsn().max(node.log.appended())
+}
