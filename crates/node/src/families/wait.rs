@@ -119,7 +119,9 @@ const UNBLOCKED: &str = "UNBLOCKED force unblock from blocking operation, instan
                          (master -> replica?)";
 
 /// How many followers that get records have come so far.
-fn count(call: &NodeCall<'_>, has: impl Fn(&FollowerRow) -> bool) -> i64 {
+fn count(call: &mut NodeCall<'_>, has: impl Fn(&FollowerRow) -> bool) -> i64 {
+    // Before the rows: what changes behind this wakes us again.
+    call.worker.acks_seen = Some(call.worker.node.replication.acks());
     let rows = call.worker.node.replication.followers();
     rows.iter().filter(|row| row.state.is_online() && has(row)).count() as i64
 }

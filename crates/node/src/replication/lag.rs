@@ -61,7 +61,9 @@ impl LagKind {
         match self {
             LagKind::Records => row.lag_records,
             LagKind::Bytes => row.lag_bytes,
-            LagKind::Millis => row.lag_ms.unwrap_or(row.silent_ms),
+            LagKind::Millis => {
+                row.lag_ms.filter(|_| row.state.is_attached()).unwrap_or(row.silent_ms)
+            }
         }
     }
 }

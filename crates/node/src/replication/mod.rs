@@ -87,6 +87,8 @@ pub struct Replication {
     pub partial_syncs: AtomicU64,
     /// Times that a follower's lag went above a limit.
     pub lag_alerts: AtomicU64,
+    /// How often followers have acknowledged more.
+    acks: AtomicU64,
     /// The record before the first one that the log still holds, for INFO.
     log_floor: AtomicU64,
     /// How often the epochs or the leader were told anew.
@@ -125,6 +127,7 @@ impl Replication {
             full_syncs: AtomicU64::new(0),
             partial_syncs: AtomicU64::new(0),
             lag_alerts: AtomicU64::new(0),
+            acks: AtomicU64::new(0),
             log_floor: AtomicU64::new(0),
             version: AtomicU64::new(1),
             state: Mutex::new(State {
@@ -316,9 +319,27 @@ impl Replication {
         Arc::clone(&self.state().followers)
     }
 
-    /// Told by the peers thread.
-    pub fn set_followers(&self, followers: Vec<FollowerRow>) {
-        self.state().followers = followers.into();
+    /// Told by the peers thread. Whether somebody has acknowledged more than before.
+    pub fn set_followers(&self, followers: Vec<FollowerRow>) -> bool {
+        let mut state = self.state();
+        let has_more = |row: &FollowerRow| {
+            let before = state.followers.iter().find(|before| before.node == row.node);
+            before
+                .is_none_or(|before| (row.applied, row.flushed) != (before.applied, before.flushed))
+        };
+        let more = followers.iter().any(has_more);
+        state.followers = followers.into();
+        drop(state);
+        if more {
+            self.acks.fetch_add(1, Ordering::Release);
+        }
+        more
+    }
+
+    /// Another number whenever [`Replication::followers`] have acknowledged more.
+    #[must_use]
+    pub(crate) fn acks(&self) -> u64 {
+        self.acks.load(Ordering::Acquire)
     }
 
     /// Whom this node follows, and how that stands. None: it leads.

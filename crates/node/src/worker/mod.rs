@@ -64,6 +64,8 @@ pub struct Worker {
     stripes: Vec<StripeId>,
     spare: LogBatch,
     chores: tick::Chores,
+    /// What WAIT has seen of the followers, if it was asked since this was last looked at.
+    pub(crate) acks_seen: Option<u64>,
     /// Bytes of data that other workers count, if it was asked for in this turn.
     others_bytes: Option<i64>,
     /// Keys that may be evicted, and the policy they were found by.
@@ -124,6 +126,7 @@ impl Worker {
             stripes: Vec::new(),
             spare: LogBatch::default(),
             chores: tick::Chores::default(),
+            acks_seen: None,
             others_bytes: None,
             pool: Pool::default(),
             evicts_by: None,
@@ -370,6 +373,11 @@ impl Worker {
     pub fn has_seen_less_than_applied(&self) -> bool {
         self.writer.following_ms.is_some()
             && self.node.keyspace.sequencer().last_lsn() > self.follower.applied
+    }
+
+    /// Whether followers have acknowledged more than WAIT has seen.
+    pub fn has_seen_less_than_acknowledged(&mut self) -> bool {
+        self.acks_seen.take().is_some_and(|seen| seen != self.node.replication.acks())
     }
 
     /// Whether the node has stopped to lead since the command was admitted.

@@ -264,7 +264,10 @@ impl EventLoop {
         if !self.waiting.is_empty() || !self.parked.is_empty() {
             let mailbox = self.mailboxes.of(self.worker.index);
             mailbox.expect_durable();
-            if self.worker.node.released() > released || self.worker.has_seen_less_than_applied() {
+            if self.worker.node.released() > released
+                || self.worker.has_seen_less_than_applied()
+                || self.worker.has_seen_less_than_acknowledged()
+            {
                 // It became so before it knew that we wait.
                 mailbox.wake();
             }

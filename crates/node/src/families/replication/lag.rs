@@ -54,7 +54,7 @@ fn of_follower(row: &FollowerRow) -> Fields {
     fields.number("applied-lsn", row.applied.0);
     fields.number("lag-records", row.lag_records);
     fields.number("lag-bytes", row.lag_bytes);
-    fields.perhaps("lag-ms", row.lag_ms);
+    fields.perhaps("lag-ms", row.lag_ms.filter(|_| row.state.is_attached()));
     fields.flag("lagging", row.is_lagging);
     fields.perhaps("silent-ms", Some(row.silent_ms).filter(|&ms| ms < u64::MAX));
     if let FollowerState::Snapshot { sent, bytes } = row.state {
@@ -110,7 +110,7 @@ mod tests {
         node.check(&mut client, &[("REPLICATION LAG", "*0")]);
         node.node.replication.set_followers(vec![
             FollowerRow { lag_records: 3, lag_bytes: 90, is_lagging: true, ..row(1) },
-            FollowerRow { ip: None, lag_ms: None, state: FollowerState::Detached, ..row(2) },
+            FollowerRow { ip: None, state: FollowerState::Detached, ..row(2) },
         ]);
         node.run(&mut client, "HELLO 3");
         let first = format!(

@@ -100,9 +100,9 @@ fn survive(node: &Node, policy: Policy) -> Vec<String> {
     sentences.push(match policy.acks {
         Acks::Async => format!("P5: {FAILOVER}"),
         Acks::SemiSync(k) => format!(
-            "P4: an acknowledged write survives the loss of the leader and any {} followers{power}; \
-             otherwise writes block, or are degraded visibly",
-            k - 1
+            "P4: an acknowledged write survives the loss of the leader{}{power}; otherwise writes \
+             block, or are degraded visibly",
+            and_followers(k - 1)
         ),
         Acks::Sync => format!(
             "P3: while one in-sync replica survives, no acknowledged write is lost{power}; nobody ever \
@@ -110,6 +110,14 @@ fn survive(node: &Node, policy: Policy) -> Vec<String> {
         ),
     });
     sentences
+}
+
+fn and_followers(count: u32) -> String {
+    match count {
+        0 => String::new(),
+        1 => " and any 1 follower".to_string(),
+        count => format!(" and any {count} followers"),
+    }
 }
 
 const FAILOVER: &str = "what a failover loses is a suffix of the leader's order; once the old leader's \
@@ -283,8 +291,7 @@ mod tests {
         node.check(&mut client, &[("KEYSPACE ALTER default acks semi-sync:1", "+OK")]);
         node.node.replication.set_remote(Some(Lsn(2)));
         let parts = [
-            "P4: an acknowledged write survives the loss of the leader and any 0 followers; not the \
-             power loss",
+            "P4: an acknowledged write survives the loss of the leader; not the power loss",
             "$31 may-be-lost-on-failover-records :0",
             "$26 may-be-lost-on-failover-ms :0",
         ];
