@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use trefoil_clock::Lsn;
+use trefoil_clock::{Epoch, Lsn};
 
 use crate::disk::{Disk, DiskFile, read_full_at};
 use crate::error::{Damage, Fault, Lost, ScanError};
 use crate::frame::{FRAME_HEADER_BYTES, FrameBody, FrameHeader, FrameMix, checksum_holds};
+use crate::note::Note;
 use crate::position::{FrameSeq, Identity, Positions, SegmentNo, Stream};
 use crate::scan::{SegmentFile, Stop, find_frames, find_mix, find_number, read_header};
 use crate::segment::SEGMENT_HEADER_BYTES;
@@ -51,17 +52,25 @@ struct Aftermath {
     bytes: u64,
     synced: FrameSeq,
     last_lsns: BTreeMap<Stream, Lsn>,
+    highest_epoch: Epoch,
 }
 
 impl Aftermath {
     fn witness(&mut self, header: &FrameHeader, body: &[u8]) {
         self.frames += 1;
         self.synced = self.synced.max(header.durable);
-        if let Some(FrameBody::Runs(runs)) = FrameBody::decode(header.kind, body) {
-            for run in runs.iter() {
-                let last = self.last_lsns.entry(run.header.stream()).or_default();
-                *last = run.header.last_lsn().max(*last);
+        match FrameBody::decode(header.kind, body) {
+            Some(FrameBody::Runs(runs)) => {
+                for run in runs.iter() {
+                    let last = self.last_lsns.entry(run.header.stream()).or_default();
+                    *last = run.header.last_lsn().max(*last);
+                    self.highest_epoch = self.highest_epoch.max(run.header.epoch);
+                }
             }
+            Some(FrameBody::Note(Note::EpochStart { entry, .. })) => {
+                self.highest_epoch = self.highest_epoch.max(entry.epoch);
+            }
+            _ => {}
         }
     }
 
@@ -109,6 +118,7 @@ pub(crate) fn judge<D: Disk>(
             synced: after.synced.max(last_good),
             frames_behind: after.frames,
             lost: after.lost(positions),
+            highest_epoch: after.highest_epoch,
         })));
     }
     let bytes_cut = after.bytes.max(started_bytes(disk, &files[at], stop)?);

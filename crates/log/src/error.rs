@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use thiserror::Error;
-use trefoil_clock::Lsn;
+use trefoil_clock::{Epoch, Lsn};
 
 use crate::position::{FrameSeq, Identity, Stream};
 
@@ -73,6 +73,8 @@ pub struct Damage {
     pub frames_behind: u64,
     /// What a repair would cut off, as far as it can be seen.
     pub lost: Vec<Lost>,
+    /// The highest epoch that anything behind the damage tells of.
+    pub highest_epoch: Epoch,
 }
 
 impl fmt::Display for Damage {

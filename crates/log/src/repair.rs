@@ -13,6 +13,7 @@ use crate::disk::{Disk, DiskFile, read_full_at, write_all_at};
 use crate::error::ScanError;
 use crate::position::{FrameSeq, Identity};
 use crate::recover::cut_file;
+use crate::reseed::keep_used_epoch;
 use crate::scan::{LogScan, SegmentFile};
 use crate::segment::SEGMENT_HEADER_BYTES;
 
@@ -40,6 +41,11 @@ pub fn repair<D: Disk>(disk: &D, known: Option<Identity>) -> Result<RepairReport
     let verdict = judge(disk, identity, scan.files(), &stop, &scan.tally().positions)?;
     let last_good = scan.tally().last_seq();
     let mut report = RepairReport { verdict, last_good, archives: Vec::new(), bytes_archived: 0 };
+    if let Verdict::Damaged(damage) = &report.verdict {
+        // What is cut off was somebody's history: its epochs are not used for another one.
+        keep_used_epoch(disk, damage.highest_epoch)
+            .map_err(|source| ScanError::read(".", source))?;
+    }
     if let (Some(at), false) = (stop.file, report.verdict == Verdict::End) {
         let cut = Cut { disk, report: &mut report };
         cut.run(&scan.files()[at..], stop.offset).map_err(|(file, e)| ScanError::read(&file, e))?;

@@ -143,7 +143,7 @@ pub fn resume_if_interrupted<D: Disk>(
 }
 
 /// Notes that an epoch was used, for a time when nothing else tells of it.
-fn keep_used_epoch<D: Disk>(disk: &D, epoch: Epoch) -> io::Result<()> {
+pub(crate) fn keep_used_epoch<D: Disk>(disk: &D, epoch: Epoch) -> io::Result<()> {
     if used_epoch(disk)? >= epoch {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use trefoil_clock::{Epoch, Lsn, NodeId, Origin, ShardId};
 use trefoil_log::{
     Disk, DiskFile, EpochCause, EpochEntry, Fault, FaultDisk, FaultPlan, Identity, Note, Positions,
     Prepared, RecoverError, SEGMENT_HEADER_BYTES, ScanError, Stream, Verdict, WriteError, Writer,
-    recover, repair, verify, write_all_at,
+    recover, repair, used_epoch, verify, write_all_at,
 };
 
 /// Three synced frames of ten records in one segment; the last one's mark says that the second was synced.
@@ -96,6 +96,21 @@ fn repair_keeps_the_good_part_and_archives_the_rest() {
     assert_eq!(records.len() as u64, recovered.end.positions.get(stream()).0);
     assert_eq!(repair(&disk, Some(identity())).expect("readable").verdict, Verdict::End);
     append(&mut open(&disk, recovered), 1, 1).expect("writing goes on");
+}
+
+#[test]
+fn a_repair_remembers_the_epochs_that_it_cuts_off() {
+    let disk = FaultDisk::new();
+    let mut writer = three_synced_frames(&disk);
+    let entry = EpochEntry { epoch: Epoch(6), leader: NodeId(1), first_lsn: Lsn(31) };
+    let note = Note::EpochStart { shard: ShardId(0), entry, cause: EpochCause::Grant };
+    writer.append_note(&note).expect("appended");
+    writer.sync().expect("synced");
+    drop(writer);
+    disk.flip_bit(&segments(&disk)[0], SEGMENT_HEADER_BYTES as u64 + 400, 0);
+    repair(&disk, Some(identity())).expect("repaired");
+    assert!(recover_all(&disk).1.highest_epoch < Epoch(6));
+    assert_eq!(used_epoch(&disk).expect("a listing"), Epoch(6));
 }
 
 #[test]
