@@ -1,3 +1,5 @@
+//! The text of a scrape, and the documentation that has to say the same.
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
