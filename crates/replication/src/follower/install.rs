@@ -159,8 +159,8 @@ impl Follower {
         };
         self.partial = None;
         self.restart_from(installed.end, installed.epochs, installed.applied);
-        // A snapshot is valid once its end is committed (rule 13), and its start is not behind that.
-        self.commit = installed.end.lsn;
+        // What the snapshot shows need not be committed: a leader whose members are all gone must be
+        // able to seed new ones. So nothing is served before its end is committed.
         self.ready_at = offer.end;
         self.ask(out);
     }
