@@ -21,6 +21,8 @@ pub(super) struct Inbound {
     pub(super) since_ms: u64,
     /// When something last came.
     pub(super) heard_ms: u64,
+    /// All that is unread is the beginning of one message: the rest is needed, however long it is.
+    pub(super) incomplete: bool,
     /// We dialled: our leader is at the other end.
     pub(super) dialled: bool,
     /// From where somebody dialled us.
@@ -54,6 +56,7 @@ impl Inbound {
             peer: None,
             since_ms: now_ms,
             heard_ms: now_ms,
+            incomplete: false,
             dialled,
             ip: None,
         }
@@ -61,7 +64,7 @@ impl Inbound {
 
     /// Whether more is to be read from the socket.
     pub(super) fn has_room(&self) -> bool {
-        self.reader.unread().len() < UNREAD_MAX
+        self.incomplete || self.reader.unread().len() < UNREAD_MAX
     }
 }
 

@@ -319,7 +319,9 @@ impl<D: Disk> Peers<D> {
         let Some(mut inbound) = self.inbound.remove(&link) else { return };
         let mut alive = self.greet(link, &mut inbound);
         while alive && inbound.greeting.is_none() && self.change.is_none() {
-            match inbound.reader.next_message() {
+            let next = inbound.reader.next_message();
+            inbound.incomplete = matches!(next, Ok(None));
+            match next {
                 Ok(None) => break,
                 Ok(Some((fence, message))) => self.on_message(link, &fence, &message),
                 Err(error) => {
