@@ -49,6 +49,11 @@ fn cut<D: Disk>(
     (node, disk): (&Node, &D),
     options: &StartOptions,
 ) -> Result<Outcome, LogLost> {
+    match driver.writer_mut().can_truncate(SHARD, to) {
+        Ok(true) => {}
+        Ok(false) => return Ok(Outcome::Failed(nothing_left(to))),
+        Err(error) => return Ok(Outcome::Failed(error.to_string())),
+    }
     match driver.writer_mut().archive_tail(stream(), to) {
         Ok(None) => {}
         Ok(Some(archive)) => {
@@ -71,6 +76,13 @@ fn cut<D: Disk>(
     }
     driver.continue_after(to);
     Ok(Outcome::Done)
+}
+
+fn nothing_left(to: Lsn) -> String {
+    format!(
+        "history can't be cut behind record {to}: all snapshots end later and the log does not reach back to \
+         its beginning, so nothing would be left to load; the data has to be replaced by the leader's"
+    )
 }
 
 /// Replaces everything that is on disk, then loads that.
