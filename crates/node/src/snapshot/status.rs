@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(status.result_for(7), Ok(None));
         assert_eq!(status.result_for(8), Err(Busy));
         assert_eq!(status.wait(NOW), Asked::Take);
-        status.on_begun(5_000);
+        assert!(status.on_begun(5_000));
         assert_eq!(status.ask(), Err(Busy));
         assert_eq!(status.result_for(7), Ok(None));
         status.on_finished(6_500, Some((Lsn(3), 0)));
@@ -265,7 +265,7 @@ mod tests {
         let status = SnapshotStatus::default();
         assert!(!status.ask_or_schedule());
         assert_eq!(status.wait(NOW), Asked::Take);
-        status.on_begun(1);
+        assert!(status.on_begun(1));
         assert!(status.ask_or_schedule());
         status.on_finished(2, None);
         assert!(status.in_progress() && status.last_failed());
