@@ -15,7 +15,7 @@ use trefoil_clock::{Hlc, Lsn};
 use trefoil_log::{Allocate, EpochCause, FsDisk, WriterOptions, resume_if_interrupted};
 use trefoil_node::applier::Applier;
 use trefoil_node::config::take_effect;
-use trefoil_node::log::{Fsync, LogDriver, LogLost, LogQueue, Turn, carry_out, stream};
+use trefoil_node::log::{Fsync, LogDriver, LogLost, LogQueue, Syncer, Turn, carry_out, stream};
 use trefoil_node::node::Node;
 use trefoil_node::peers::{SavedMembers, SavedRole, save_identity};
 use trefoil_node::recovery::{Loaded, Report, StartOptions, load_into};
@@ -114,6 +114,9 @@ fn run(
         report.epoch,
         Box::new(move || wake.on_progress()),
     );
+    let (syncer, sync_thread) = Syncer::pair(&log);
+    let driver = driver.with_syncer(syncer);
+    let sync_thread = spawn("sync".into(), move || sync_thread.run())?;
     log.add_bytes_logged(report.log.bytes);
     let snapshots = Snapshots { node: Arc::clone(&node), disk: disk.clone(), workers: threads };
     let snapshot_thread = spawn("snapshots".into(), move || snapshots.run(report.snapshot_lsn))?;
@@ -133,7 +136,10 @@ fn run(
         spawn("applier".into(), move || or_exit(applier.run().map_err(std::io::Error::other)))?
     };
     let clean = report.cause == EpochCause::CleanRestart;
-    let client_port = listeners.first().map_or(0, |listener| listener.address.port());
+    let client_port = match node.settings.replication.announce_port.load(Ordering::Relaxed) {
+        0 => listeners.first().map_or(0, |listener| listener.address.port()),
+        port => port as u16,
+    };
     let peers_thread = {
         let peers = PeersParts { node: Arc::clone(&node), disk, place, clean, client_port };
         let thread = peers.thread(peers_poll, peer_door, Arc::clone(&peers_mailbox))?;
@@ -163,6 +169,7 @@ fn run(
     join(snapshot_thread)?;
     log.stop();
     join(log_thread)?;
+    join(sync_thread)?;
     eprintln!("trefoil: stopped");
     Ok(())
 }

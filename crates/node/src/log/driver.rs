@@ -19,6 +19,7 @@ use trefoil_store::record::LogBatch;
 use super::group::Grouping;
 use super::merge::Merge;
 use super::queue::{Extent, Fsync, LogHealth, LogQueue, POLL, Taken};
+use super::syncer::Syncer;
 use super::task::{Task, Ticket};
 use crate::applier::Received;
 
@@ -76,6 +77,7 @@ pub struct LogDriver<D: Disk> {
     grouping: Grouping,
     failing: bool,
     spare_ready: bool,
+    syncer: Option<Syncer<D>>,
 }
 
 /// A clock that never goes back.
@@ -111,7 +113,15 @@ impl<D: Disk> LogDriver<D> {
             grouping: Grouping::default(),
             failing: false,
             spare_ready: false,
+            syncer: None,
         }
+    }
+
+    /// The same with another thread for syncs that nobody waits for one by one.
+    #[must_use]
+    pub fn with_syncer(mut self, syncer: Syncer<D>) -> LogDriver<D> {
+        self.syncer = Some(syncer);
+        self
     }
 
     /// The same with a simulation's time.
@@ -134,6 +144,11 @@ impl<D: Disk> LogDriver<D> {
 
     fn round(&mut self, patience: Option<Duration>) -> Result<Turn, LogLost> {
         let taken = self.queue.take(patience);
+        if let Some(done) = self.syncer.as_mut().and_then(Syncer::ended)
+            && let Err(error) = self.writer.finish_sync(done)
+        {
+            return Err(self.lost(error));
+        }
         let quiet = taken.batches.is_empty() && taken.received.is_empty();
         self.quiet_polls = if quiet { self.quiet_polls.saturating_add(1) } else { 0 };
         let Taken { mut batches, received, task, sync_wanted, stop } = taken;
@@ -172,13 +187,16 @@ impl<D: Disk> LogDriver<D> {
             Fsync::Everysec => self.since_sync() >= SYNC_EVERY,
             Fsync::No => false,
         };
-        let owed = self.sync_owed > self.writer.durable(stream()) || self.task.is_some();
-        if dirty && (due || owed) {
-            self.last_sync = (self.clock)();
-            if let Err(error) = self.writer.sync() {
-                return self.failed(error, stop);
-            }
-            self.grouping.on_synced(records, self.since_sync());
+        let owed = self.sync_owed > self.writer.durable(stream());
+        let synced = if self.task.is_some() || stop {
+            self.sync_here()
+        } else if dirty && (due || owed) {
+            self.sync(records)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = synced {
+            return self.failed(error, stop);
         }
         self.tell();
         if self.is_drained()
@@ -193,6 +211,30 @@ impl<D: Disk> LogDriver<D> {
         }
         self.prepare()?;
         Ok(Turn::Continue)
+    }
+
+    /// Syncs what is written: here, if every record waits for that, else beside.
+    fn sync(&mut self, records: usize) -> Result<(), WriteError> {
+        let beside = self.queue.fsync() != Fsync::Always;
+        if beside && let Some(syncer) = &mut self.syncer {
+            if !syncer.is_running() {
+                self.last_sync = (self.clock)();
+                syncer.begin(self.writer.start_sync()?);
+            }
+            return Ok(());
+        }
+        self.last_sync = (self.clock)();
+        self.sync_here()?;
+        self.grouping.on_synced(records, self.since_sync());
+        Ok(())
+    }
+
+    /// Syncs what is written, after a sync that runs beside.
+    fn sync_here(&mut self) -> Result<(), WriteError> {
+        if let Some(done) = self.syncer.as_mut().and_then(Syncer::wait) {
+            self.writer.finish_sync(done)?;
+        }
+        self.writer.sync()
     }
 
     fn since_sync(&self) -> Duration {

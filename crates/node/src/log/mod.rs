@@ -5,9 +5,11 @@ mod driver;
 mod group;
 mod merge;
 mod queue;
+mod syncer;
 mod task;
 
 pub use carry_out::carry_out;
 pub use driver::{Clock, LogDriver, LogLost, SHARD, Turn, stream};
 pub use queue::{Extent, Fsync, LogHealth, LogQueue};
+pub use syncer::{SyncThread, Syncer};
 pub use task::{Outcome, Task, Ticket};

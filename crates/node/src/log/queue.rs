@@ -109,6 +109,8 @@ struct State {
     sync_wanted: bool,
     retain_after: Option<Lsn>,
     stop: bool,
+    /// The log thread is to look at what goes on besides.
+    rung: bool,
 }
 
 /// From where to where the log goes. Bytes count from an arbitrary beginning and only rise.
@@ -321,6 +323,12 @@ impl LogQueue {
         self.lock().epochs.clone()
     }
 
+    /// Wakes the log thread: something that it began elsewhere has ended.
+    pub fn ring(&self) {
+        self.lock().rung = true;
+        self.filled.notify_one();
+    }
+
     /// Asks for a sync of everything queued so far.
     pub fn want_sync(&self) {
         self.lock().sync_wanted = true;
@@ -356,6 +364,7 @@ impl LogQueue {
                 && state.tasks.is_empty()
                 && !state.sync_wanted
                 && !state.stop
+                && !state.rung
                 && state.retain_after.is_none()
         };
         state = match patience {
@@ -366,6 +375,7 @@ impl LogQueue {
             }
         };
         self.asleep.store(false, Ordering::SeqCst);
+        state.rung = false;
         let batches = self.take_batches(&mut state);
         let received = std::mem::take(&mut state.received);
         let task = state.tasks.pop_front();
