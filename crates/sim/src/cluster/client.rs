@@ -43,6 +43,8 @@ pub(crate) struct Request {
     pub(crate) ask: Ask,
     /// What the client's token says, on the first request of a connection.
     pub(crate) token: Option<(ClusterId, Position)>,
+    /// The connection that it came over.
+    pub(crate) connection: u32,
     /// It is the first on its connection.
     pub(crate) fresh: bool,
     /// The follower (and its life) that passes it on.
@@ -89,6 +91,8 @@ pub(crate) struct Client {
     /// The operation that is open.
     pub(crate) open: Option<usize>,
     pub(crate) fresh: bool,
+    /// Rises when the connection breaks.
+    pub(crate) connection: u32,
 }
 
 impl World {
@@ -110,7 +114,8 @@ impl World {
         }
         self.met.event("unknown: client gave up");
         self.reconnect(at);
-        self.agenda.put(self.now, Event::Client(at));
+        let pause = 5 * MS + self.dice.below(60) * MS;
+        self.agenda.put(self.now + pause, Event::Client(at));
     }
 
     /// The connection is gone; the next one goes anywhere.
@@ -120,6 +125,7 @@ impl World {
         client.open = None;
         client.node = node;
         client.fresh = true;
+        client.connection += 1;
         self.met.event("reconnects of clients");
     }
 
@@ -138,12 +144,13 @@ impl World {
         let (node, session, fresh) = (client.node, client.session, client.fresh);
         let token = client.token.filter(|_| fresh && client.carries == Carries::Token);
         client.fresh = false;
-        let carries = client.carries;
+        let (carries, connection) = (client.carries, client.connection);
         let operation = self.judge.on_ask(self.now, (at, session, carries), node, ask);
         let gives_up = self.now + 900 * MS + self.dice.below(600) * MS;
         self.clients[at].open = Some(operation);
         self.agenda.put(gives_up, Event::GiveUp(at, operation));
-        let request = Request { operation, client: at, session, ask, token, fresh, via: None };
+        let request =
+            Request { operation, client: at, session, ask, token, connection, fresh, via: None };
         if !self.dice.one_in(200) {
             let delay = 50 + self.dice.below(2 * MS);
             self.agenda.put(self.now + delay, Event::Request(node, request));

@@ -62,7 +62,7 @@ impl World {
         for (slot, node) in self.nodes.iter().enumerate() {
             let Some(process) = &node.process else { return Some(format!("n{slot} is down")) };
             let together = match &process.role {
-                Role::Following(following) => following.ready && following.core.is_ready(),
+                Role::Following(following) => following.core.is_ready(),
                 Role::Leading(_) => slot == self.operator.intended,
                 Role::Recovering { .. } | Role::Fenced => false,
             };

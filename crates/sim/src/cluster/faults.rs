@@ -65,7 +65,7 @@ impl World {
     fn power_matters(&self, slot: usize) -> bool {
         let policy = self.operator.policy;
         let led = self.nodes[slot].disk.duty == Duty::Lead;
-        let received = policy.level == AckLevel::Received || !self.operator.never_relaxed;
+        let received = policy.level == AckLevel::Received || !self.plan.steady;
         let appended = led && self.plan.local == LocalRule::Appended;
         received || appended
     }

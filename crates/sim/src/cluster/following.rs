@@ -95,9 +95,6 @@ impl World {
             FollowerAction::SendTail { prev, up_to } => self.send_tail(slot, prev, up_to),
             FollowerAction::Ready => {
                 self.trace(format_args!("n{slot} is ready"));
-                if let Role::Following(following) = &mut self.process(slot).role {
-                    following.ready = true;
-                }
                 self.look_again(slot);
             }
             FollowerAction::ProbeAnswered { id, commit } => self.on_probe_answered(slot, id, commit),
@@ -155,7 +152,7 @@ impl World {
         let process = self.process(slot);
         process.links.push(link);
         if let Role::Following(following) = &mut process.role {
-            following.link = Some(link);
+            (following.link, following.connected) = (Some(link), false);
         }
         // A dial that is never answered is given up.
         self.trace(format_args!("n{slot} dials n{whom} l{link}"));
@@ -163,9 +160,8 @@ impl World {
     }
 
     pub(crate) fn on_dial_timeout(&mut self, slot: usize, link: usize) {
-        let unanswered = self.net.links[link].ends[1].life == 0;
         let Role::Following(following) = &mut self.process(slot).role else { return };
-        if following.link == Some(link) && unanswered {
+        if following.link == Some(link) && !following.connected {
             following.link = None;
             self.close(link, slot);
             self.dial_later(slot);
@@ -174,8 +170,9 @@ impl World {
 
     /// The leader answered the dial.
     pub(crate) fn on_connected(&mut self, slot: usize, link: usize, leader: NodeId) {
-        let Role::Following(following) = &self.process(slot).role else { return };
+        let Role::Following(following) = &mut self.process(slot).role else { return };
         if following.link == Some(link) {
+            following.connected = true;
             self.with_follower(slot, |core, now, out| core.on_link(now, leader, out));
         }
     }
@@ -201,7 +198,7 @@ impl World {
         let options = self.follower_options(slot, adopts);
         let disk = &self.nodes[slot].disk;
         let partial = disk.incoming.as_ref().map(|i| (i.offer.snapshot, i.bytes.len() as u64));
-        let (flushed, forgets) = (disk.log.durable, self.defect == Defect::ServesBeforeReady);
+        let flushed = disk.log.durable;
         let process = self.process(slot);
         let log = FollowerLog {
             end: process.end,
@@ -209,7 +206,7 @@ impl World {
             flushed,
             applied: process.store.applied,
             safe,
-            needs_commit_to: if forgets { Lsn::ZERO } else { needs_commit_to },
+            needs_commit_to,
             partial,
         };
         self.trace(format_args!("n{slot} follows n{whom}: {log:?}"));
@@ -219,8 +216,8 @@ impl World {
             todo: Todo::default(),
             whom,
             link: None,
+            connected: false,
             commit_to: Lsn::ZERO,
-            ready: forgets,
             stale_links: Vec::new(),
         }));
         self.with_follower(slot, |core, now, out| core.on_timeout(now, out));
@@ -384,6 +381,7 @@ impl World {
             (process.store, process.whole_from) = (store, whole_from);
             process.received.clear();
         }
+        self.forget_commit(slot);
         let applied = self.process(slot).store.applied;
         self.with_follower(slot, |core, now, out| core.on_cut_done(now, end, epochs, applied, out));
         self.check_store(slot);
@@ -432,8 +430,18 @@ impl World {
         process.building = None;
         process.made.clear();
         self.trace(format_args!("n{slot} installed a snapshot {end:?} to {whole_from}"));
+        self.forget_commit(slot);
         let installed = Installed { end, epochs, applied };
         self.with_follower(slot, |core, now, out| core.on_installed(now, installed, out));
+    }
+
+    /// What was committed on a branch that is given up is not committed any more.
+    fn forget_commit(&mut self, slot: usize) {
+        let process = self.process(slot);
+        let end = process.end.lsn;
+        if let Role::Following(following) = &mut process.role {
+            following.commit_to = following.commit_to.min(end);
+        }
     }
 
     /// Sends the own tail to a leader that recovers.

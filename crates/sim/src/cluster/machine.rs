@@ -1,6 +1,6 @@
 //! How processes start, stop and die, and what their snapshots are.
 
-use trefoil_clock::{Epoch, Lsn, Position};
+use trefoil_clock::Lsn;
 use trefoil_replication::SnapshotReady;
 
 use super::agenda::MS;
@@ -44,7 +44,7 @@ impl World {
         self.nodes[slot].process = Some(process);
         self.trace(format_args!("n{slot} starts, {duty:?}, clean {clean}, end {end:?}"));
         match duty {
-            Duty::Lead => self.start_leading(slot, clean, end),
+            Duty::Lead => self.start_leading(slot, clean),
             Duty::Follow { whom, .. } => self.follow(slot, whom, Lsn::ZERO, end.lsn.max(whole_from)),
         }
         let gap = 1 + self.dice.below(self.plan.snapshot_gap);
@@ -53,15 +53,15 @@ impl World {
         self.task(slot, 300 * MS, Task::SyncNow);
     }
 
-    fn start_leading(&mut self, slot: usize, clean: bool, end: Position) {
+    fn start_leading(&mut self, slot: usize, clean: bool) {
         let disk = &self.nodes[slot].disk;
         let led = disk.log.epochs.last();
         let epoch = led.map(|entry| entry.epoch).unwrap_or_default();
         let own = led.is_some_and(|entry| entry.leader == disk.identity.node);
         if own && (clean || self.defect == Defect::OldEpochContinued) {
             self.lead(slot, epoch, Begins::Nothing, Lsn::ZERO);
-        } else if disk.members.is_empty() || end == Position::default() {
-            self.lead(slot, epoch.max(Epoch(0)).next(), Begins::Epoch, Lsn::ZERO);
+        } else if disk.members.is_empty() {
+            self.lead(slot, epoch.next(), Begins::Epoch, Lsn::ZERO);
         } else {
             self.recover(slot);
         }
@@ -127,7 +127,7 @@ impl World {
         let process = self.process(slot);
         let serves = match &process.role {
             Role::Leading(_) => true,
-            Role::Following(following) => following.ready,
+            Role::Following(following) => following.core.is_ready(),
             Role::Recovering { .. } | Role::Fenced => false,
         };
         let empty = process.store.applied == Lsn::ZERO;

@@ -4,7 +4,7 @@
 //! acknowledging to the old leader, then asks where they stand, and promotes the highest position among
 //! so many reports that each commit has a witness; a careless one does what comes to mind.
 
-use trefoil_clock::{NodeId, Position};
+use trefoil_clock::{Epoch, NodeId, Position};
 use trefoil_replication::{AckLevel, AckPolicy, Acks, OnLost};
 
 use super::agenda::{MS, Micros};
@@ -19,8 +19,8 @@ pub(crate) struct Operator {
     pub(crate) intended: usize,
     /// The policy that is to hold.
     pub(crate) policy: AckPolicy,
-    /// It never was `async` or weaker than it is.
-    pub(crate) never_relaxed: bool,
+    /// The epoch in which the intended leader was last seen.
+    term: Epoch,
     /// The electable set that a leader last told.
     seen_members: Vec<NodeId>,
     /// Nodes say that two lead in one epoch.
@@ -35,7 +35,7 @@ impl Operator {
         Operator {
             intended: 0,
             policy,
-            never_relaxed: policy.acks != Acks::Async,
+            term: Epoch(0),
             seen_members: Vec::new(),
             two_leaders: false,
             missing_since: None,
@@ -79,8 +79,8 @@ impl World {
             return false;
         }
         let Role::Leading(leading) = &self.process(slot).role else { return false };
-        let members = leading.core.members();
-        self.operator.seen_members = members;
+        let (members, term) = (leading.core.members(), leading.core.fence().epoch);
+        (self.operator.seen_members, self.operator.term) = (members, term);
         true
     }
 
@@ -191,7 +191,6 @@ impl World {
             [self.dice.below(3) as usize];
         let on_lost = if self.dice.one_in(3) { OnLost::Degrade } else { OnLost::Block };
         self.operator.policy = AckPolicy { acks, level, on_lost, ..self.operator.policy };
-        self.operator.never_relaxed = false;
         let policy = self.operator.policy;
         self.trace(format_args!("operator sets {policy:?}"));
         self.set_policy(self.operator.intended);
@@ -229,7 +228,7 @@ impl World {
         let old = self.operator.intended;
         let careful = self.plan.care == Care::Careful;
         let reached: Vec<usize> = (0..self.nodes.len()).filter(|slot| self.reaches(*slot)).collect();
-        if careful {
+        if careful || self.is_late() {
             self.stop_acknowledging(old, &reached);
         }
         let mut reports: Vec<(Position, usize)> = Vec::new();
@@ -241,7 +240,7 @@ impl World {
             }
         }
         reports.sort_unstable();
-        if !careful {
+        if !careful && !self.is_late() {
             let at = self.dice.below(reports.len().max(1) as u64) as usize;
             if let Some(&(_, slot)) = reports.get(at) {
                 self.promote_and_point(slot);
@@ -258,15 +257,21 @@ impl World {
         }
     }
 
+    /// Everything healed some time ago, and still nobody leads: what is missing will not come any more.
+    fn is_late(&self) -> bool {
+        self.healed && self.now > self.plan.heals_at + 4_000 * MS
+    }
+
     /// From here on nobody that is reached acknowledges to the old leader.
     fn stop_acknowledging(&mut self, old: usize, reached: &[usize]) {
+        let late = self.is_late();
         for &slot in reached {
             let elsewhere = reached.iter().copied().find(|other| *other != slot && *other != old);
             let to = elsewhere.unwrap_or(slot);
             let stays = match &self.process(slot).role {
                 Role::Following(following) => following.whom != old,
-                Role::Leading(_) => true,
-                Role::Recovering { .. } => slot == old && !self.healed,
+                Role::Leading(_) => slot == old || !late,
+                Role::Recovering { .. } => slot == old && !late,
                 Role::Fenced => false,
             };
             if !stays {
@@ -290,8 +295,14 @@ impl World {
         let identity = self.nodes[slot].disk.identity;
         let again = self.operator.seen_members.contains(&identity.node);
         let known = self.nodes[slot].generation == 0 || again;
+        let (term, leader) = (self.operator.term, self.nodes[self.operator.intended].disk.identity);
+        let careful = self.plan.care == Care::Careful;
         let process = self.process(slot);
-        known && process.end.lsn >= process.whole_from && identity.cluster == CLUSTER
+        // A node that led on alone, in an epoch that nobody gave it, is no witness.
+        let newest = process.epochs.last();
+        let alone = newest.is_some_and(|e| e.epoch > term && e.leader != leader.node);
+        let astray = alone && careful;
+        known && !astray && process.end.lsn >= process.whole_from && identity.cluster == CLUSTER
     }
 
     fn promote_and_point(&mut self, slot: usize) {
@@ -301,6 +312,7 @@ impl World {
         }
         self.operator.intended = slot;
         self.operator.seen_members.clear();
+        self.look_at_leader();
         self.operator.missing_since = None;
         for other in 0..self.nodes.len() {
             let follows = self.reaches(other) && matches!(self.process(other).role, Role::Following(_));
@@ -323,10 +335,10 @@ impl World {
                 self.point(slot, old, false, true);
             }
         }
-        if !self.healed || self.now < self.plan.heals_at + 4_000 * MS {
+        if !self.is_late() {
             return;
         }
-        // What is missing will not come any more: a person says that this is all there is.
+        // A person says that this is all there is.
         self.met.event("forced");
         let recovers = |p: &super::process::Process| matches!(p.role, Role::Recovering { .. });
         if self.nodes[old].process.as_ref().is_some_and(recovers) {

@@ -56,10 +56,10 @@ pub(crate) struct Following {
     /// The node that is to be followed.
     pub(crate) whom: usize,
     pub(crate) link: Option<usize>,
+    /// The link's other side has answered.
+    pub(crate) connected: bool,
     /// Records up to this one may be applied.
     pub(crate) commit_to: Lsn,
-    /// Reads were allowed.
-    pub(crate) ready: bool,
     /// Links of earlier leaders that a defect keeps open.
     pub(crate) stale_links: Vec<usize>,
 }

@@ -144,19 +144,15 @@ impl World {
             Role::Following(following) => {
                 let ready = following.core.is_ready();
                 let needs = if ready { Lsn::ZERO } else { process.end.lsn };
-                (following.core.commit(), needs, following.link)
+                (following.core.safe(), needs, following.link)
             }
             Role::Leading(leading) => {
-                let async_ = leading.policy.acks == trefoil_replication::Acks::Async;
-                let safe = if async_ || leading.core.is_degraded() { Lsn::ZERO } else { leading.commit };
-                (safe, process.end.lsn, None)
+                (leading.core.safe(), process.end.lsn, None)
             }
             Role::Recovering { .. } | Role::Fenced => (Lsn::ZERO, process.end.lsn, None),
         };
         let needs = needs.max(process.whole_from);
-        // What a follower knows as committed an async leader may have committed alone.
-        let strict = self.operator.policy.acks != trefoil_replication::Acks::Async;
-        let safe = if heeds_safe && strict && self.operator.never_relaxed { safe } else { Lsn::ZERO };
+        let safe = if heeds_safe { safe } else { Lsn::ZERO };
         self.leave_role(slot, "unknown: demoted");
         self.nodes[slot].disk.members.clear();
         self.follow(slot, whom, safe, needs);

@@ -133,13 +133,13 @@ impl World {
     fn serve_read(&mut self, slot: usize, request: Request, since: Micros) {
         let Ask::Read(key, consistency) = request.ask else { return };
         let now_ms = self.local_ms(slot);
-        let process = self.process(slot);
+        let Some(process) = &self.nodes[slot].process else { return };
         let Role::Following(following) = &process.role else { return };
         let clock = process.sessions.get(&request.session).copied();
         let view = ReadView {
             epochs: &process.epochs,
             applied: process.store.applied,
-            ready: following.ready,
+            ready: following.core.is_ready() || self.defect == Defect::ServesBeforeReady,
             attached: following.link.is_some(),
             fresh_at: following.core.fresh_at(),
         };
@@ -358,7 +358,8 @@ impl World {
     /// The connections of clients to a process break.
     pub(crate) fn break_clients(&mut self, slot: usize) {
         for client in 0..self.clients.len() {
-            let held = &self.clients[client];
+            let held = &mut self.clients[client];
+            held.connection += u32::from(held.node == slot);
             if let Some(open) = held.open.filter(|_| held.node == slot) {
                 let delay = self.dice.below(5 * MS);
                 self.agenda.put(self.now + delay, Event::GiveUp(client, open));

@@ -155,6 +155,7 @@ impl World {
                 token: None,
                 open: None,
                 fresh: true,
+                connection: 0,
             })
             .collect();
         World {
@@ -252,7 +253,10 @@ impl World {
 
     fn on_request_event(&mut self, slot: usize, request: Request) {
         let node = &self.nodes[slot];
-        if node.process.is_none() {
+        let broken = self.clients[request.client].connection != request.connection;
+        if broken && request.via.is_none() {
+            // The connection was there no more.
+        } else if node.process.is_none() {
             // The connection breaks; the client sees that at once, but not whether it was in time.
             self.agenda.put(self.now + MS, Event::GiveUp(request.client, request.operation));
         } else if node.paused_until > self.now {
@@ -300,7 +304,7 @@ fn summary(process: &Process, newest: trefoil_clock::Position, paused: bool) -> 
                 other => format!("{other:?}").len() as u64,
             };
             let unapplied = process.received.len().min(8) as u64;
-            2 + 8 * (u64::from(following.ready) + 2 * kind) + 4_096 * unapplied
+            2 + 8 * (u64::from(following.core.is_ready()) + 2 * kind) + 4_096 * unapplied
         }
         Role::Recovering { core, .. } => 3 + 8 * core.reports().0 as u64,
         Role::Fenced => 4,

@@ -94,15 +94,13 @@ impl Judge {
             return false;
         }
         let saw = &self.known[before as usize];
+        let doubled = self.doubled.iter().any(|epoch| *epoch >= saw.position.epoch);
         match operation.carries {
             // A token names epoch and LSN; in an epoch with two leaders that is not enough.
-            Carries::Token => {
-                let doubled = self.doubled.iter().any(|epoch| *epoch >= saw.position.epoch);
-                survived[before as usize] || !doubled
-            }
+            Carries::Token => !doubled,
             Carries::Name => {
                 let promised = self.care == Care::Careful && saw.committed == Committed::Strictly;
-                promised && survived[before as usize] && !operation.deposed
+                promised && survived[before as usize] && !operation.deposed && !doubled
             }
         }
     }
