@@ -14,8 +14,8 @@ FIELDS = ["name", "arity", "flags", "first key", "last key", "step", "categories
 SUBCOMMANDS = len(FIELDS)
 UNORDERED = {"flags", "categories", "tips"}
 
-# Commands that Valkey has not: two families of our own; its DEBUG declares no subcommands.
-OURS = ("keyspace", "replication", "debug|")
+# Commands that Valkey has not: families of our own; its DEBUG declares no subcommands.
+OURS = ("consistency", "keyspace", "replication", "session", "debug|")
 
 # (command, field): words only Valkey has, words only we have. All but the first as in Redis 7.2.
 DIFFERENT = {

@@ -3,6 +3,7 @@
 Real processes: a leader and a follower of it, and clients that know only one of the two.
 """
 
+import pathlib
 import random
 import signal
 import threading
@@ -42,6 +43,13 @@ def follow(follower, leader):
     assert asked == b"OK"
     until(lambda: follower.client().info("replication")["master_link_status"] == "up")
     until(lambda: follower.client(single_connection_client=True).get("nothing") is None)
+
+
+def stop(server):
+    """SIGSTOP, and every thread stands still."""
+    server.process.send_signal(signal.SIGSTOP)
+    tasks = pathlib.Path(f"/proc/{server.process.pid}/task")
+    until(lambda: all(") T " in (task / "stat").read_text() for task in tasks.iterdir()))
 
 
 @pytest.fixture
@@ -363,7 +371,7 @@ def test_an_answer_that_does_not_come_is_unknown(pair):
     leader, follower = pair(forward_timeout=300)
     with RawConnection(follower.port) as known, RawConnection(follower.port) as new:
         assert known.ask([[b"SET", b"k", b"1"]]) == [b"+OK\r\n"]
-        leader.process.send_signal(signal.SIGSTOP)
+        stop(leader)
         try:
             answers = known.ask([[b"SET", b"k", b"2"], [b"GET", b"k"], [b"SET", b"k", b"3"]])
             assert [answer.split()[0] for answer in answers] == [b"-UNKNOWN", b"-MASTERDOWN", b"-UNKNOWN"]
@@ -417,7 +425,7 @@ def test_replies_that_wait_too_long_are_unknown_each_in_its_place(pair):
     until(lambda: b"streaming" in repr(client.execute_command("REPLICATION", "LAG")).encode())
     client.execute_command("KEYSPACE", "ALTER", "default", "acks", "semi-sync:1")
     until(lambda: client.set("k", 0))
-    follower.process.send_signal(signal.SIGSTOP)
+    stop(follower)
     try:
         until(lambda: is_unknown(client, "SET", "k", "0"))
         with client.pipeline(transaction=False) as pipe:
