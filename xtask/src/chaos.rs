@@ -137,9 +137,6 @@ fn cause(options: &Options, seed: u64, binary: &Path, dir: &Path) -> Result<Outc
     let mut broken: Vec<String> =
         plagued.err().map(|error| format!("{error:#}")).into_iter().collect();
     broken.extend(nodes.deaths());
-    if !lossy && arena.errors().contains_key("LOSTBRANCH") {
-        broken.push("a session was told that its branch is lost, where nothing may be lost".into());
-    }
     nodes.clear_links();
     let (seen, epochs) = observer.end();
     tell_numbers(&entries, &nemesis, &arena, seen);
@@ -160,6 +157,10 @@ fn cause(options: &Options, seed: u64, binary: &Path, dir: &Path) -> Result<Outc
         }
         let stopped = (0..nodes.count()).map(|node| nodes.stop(node));
         broken.extend(stopped.filter_map(Result::err).map(|error| format!("{error:#}")));
+    }
+    if let (false, Some(lost)) = (lossy, arena.errors().get("LOSTBRANCH")) {
+        let first = lost.first.join("\n    ");
+        broken.push(format!("a branch is lost, where nothing may be lost, {} times:\n    {first}", lost.count));
     }
     Ok(Outcome { entries, findings, broken })
 }
@@ -236,7 +237,7 @@ fn tell_numbers(
     println!("{faults}");
     println!("{states} distinct states of the cluster and {epochs} epochs were seen");
     let errors: Vec<String> =
-        arena.errors().iter().map(|(word, times)| format!("{word} {times}")).collect();
+        arena.errors().iter().map(|(word, errors)| format!("{word} {}", errors.count)).collect();
     println!(
         "error replies: {}",
         if errors.is_empty() { "none".into() } else { errors.join(", ") }

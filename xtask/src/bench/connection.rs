@@ -1,6 +1,6 @@
 //! The few words that the benchmark itself says to a server, over RESP2.
 //!
-//! Not a client library: one request, one reply, strings, integers and errors only.
+//! Not a client library: one request, one reply; an array comes as its items, a line each.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -43,8 +43,14 @@ impl Connection {
         match kind {
             '+' | ':' => Ok(rest.to_owned()),
             '-' => bail!("{rest}"),
+            '$' | '*' if rest == "-1" => Ok(String::new()),
+            '*' => {
+                let count: usize = rest.parse().context("a broken count")?;
+                let items: Result<Vec<String>> = (0..count).map(|_| self.reply()).collect();
+                Ok(items?.join("\n"))
+            }
             '$' => {
-                let length: usize = rest.parse().context("a null or a broken length")?;
+                let length: usize = rest.parse().context("a broken length")?;
                 let mut body = vec![0; length + 2];
                 self.stream.read_exact(&mut body)?;
                 body.truncate(length);

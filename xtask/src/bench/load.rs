@@ -8,12 +8,15 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::process;
+use super::process::{self, Signal};
 use super::servers::{CLIENT_CORE, Running};
 use crate::{peers, workspace};
 
 /// Connections of every load.
 pub(super) const CONNECTIONS: u32 = 50;
+
+/// Runs what follows before all normal threads of its core, as soon as it has something to do.
+pub(super) const PRECEDENCE: [&str; 3] = ["chrt", "--fifo", "1"];
 
 /// One load.
 #[derive(Clone, Copy)]
@@ -25,11 +28,43 @@ pub(super) struct Load {
     pub(super) seconds: f64,
     /// Requests per second; closed loop without.
     pub(super) rate: Option<f64>,
+    /// A command behind each batch, whose reply its requests wait for and that is not counted.
+    pub(super) then: Option<&'static str>,
+    pub(super) warmup_seconds: f64,
+    pub(super) core: ClientCore,
+}
+
+/// With whom the load generator has its core.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClientCore {
+    /// Nobody: an open loop watches the clock, because sleeping until a request is due would add the
+    /// kernel's wake-up to what is blamed on the server.
+    Own,
+    /// A follower: the generator sleeps when nothing is due, and goes first when something is.
+    SharedWithPrecedence,
+}
+
+impl Load {
+    /// Writes of one key each, as fast as they are answered.
+    pub(super) fn sets(pipeline: u32, keys: u64, seconds: f64) -> Load {
+        Load {
+            command: "set",
+            pipeline,
+            keys,
+            seconds,
+            rate: None,
+            then: None,
+            warmup_seconds: 1.0,
+            core: ClientCore::Own,
+        }
+    }
 }
 
 /// What a load measured.
 #[derive(Clone, Copy)]
 pub(super) struct Measured {
+    /// How many, without the warm-up's.
+    pub(super) requests: f64,
     pub(super) requests_per_second: f64,
     /// Server CPU per request, all threads, in microseconds.
     pub(super) cpu_us: f64,
@@ -61,16 +96,19 @@ pub(super) fn start(server: &Running, load: &Load) -> Result<Under> {
         format!("--pipeline={}", load.pipeline),
         format!("--connections={CONNECTIONS}"),
         format!("--seconds={}", load.seconds),
-        "--warmup=1".to_owned(),
+        format!("--warmup={}", load.warmup_seconds),
         format!("--server-pid={}", server.pid()),
     ];
+    words.extend(load.then.map(|command| format!("--then={command}")));
     if let Some(rate) = load.rate {
-        // Sleeping until a request is due would add the kernel's wake-up of the generator to what
-        // is blamed on the server.
-        words.extend([format!("--rate={rate}"), "--spin".to_owned()]);
+        words.push(format!("--rate={rate}"));
+        words.extend((load.core == ClientCore::Own).then(|| "--spin".to_owned()));
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    spawn(server, &words)
+    match load.core {
+        ClientCore::Own => spawn(server, &words),
+        ClientCore::SharedWithPrecedence => spawn_with(&PRECEDENCE, server, &words),
+    }
 }
 
 /// Runs a load to its end.
@@ -79,9 +117,16 @@ pub(super) fn run(server: &Running, load: &Load) -> Result<Measured> {
 }
 
 fn spawn(server: &Running, words: &[&str]) -> Result<Under> {
-    let mut command = Command::new("taskset");
+    spawn_with(&[], server, words)
+}
+
+/// Each program in front replaces itself by the next, so that the child is the generator.
+fn spawn_with(front: &[&str], server: &Running, words: &[&str]) -> Result<Under> {
+    let pinned = ["taskset", "-c", CLIENT_CORE];
+    let mut line = front.iter().chain(&pinned);
+    let mut command = Command::new(line.next().expect("taskset is there"));
     command
-        .args(["-c", CLIENT_CORE])
+        .args(line)
         .arg(workspace::root().join("target/release/examples/bench"))
         .args(["--json", "--value-size=64", &format!("--port={}", server.port)])
         .args(words)
@@ -107,12 +152,18 @@ impl Under {
             bail!("`{shown}`: {errors} replies were errors: {}", report["errors"]);
         }
         Ok(Measured {
+            requests: number("/requests")?,
             requests_per_second: number("/requests_per_second")?,
             cpu_us: number("/server/cpu_us_per_request")?,
             p99_us: number("/latency_us/p99")?,
             p99_9_us: number("/latency_us/p99_9")?,
             client_share: number("/client/core_share_max")?,
         })
+    }
+
+    /// Ends it early; it reports what it measured until then.
+    pub(super) fn interrupt(&self) -> Result<()> {
+        process::tell(self.child.id(), Signal::Interrupt)
     }
 
     /// Whether it has ended.

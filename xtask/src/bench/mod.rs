@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// A tenth of keys and seconds, to see whether it works; the document is then left alone
     #[arg(long)]
     quick: bool,
+    /// Measures the binaries that target/release holds, as they are
+    #[arg(long)]
+    no_build: bool,
 }
 
 /// Builds, measures, prints, and rewrites docs/BENCHMARKS.md after a whole run.
@@ -52,7 +55,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let servers = chosen(&options.servers, &Server::ALL);
     let sections = chosen(&options.only, &Section::ALL);
     require_machine()?;
-    build(&servers)?;
+    if !options.no_build {
+        build()?;
+    }
+    for server in &servers {
+        server.binary()?;
+    }
     let full = Scale { seconds: options.seconds, ..Scale::FULL };
     let scale = if options.quick { Scale::QUICK } else { full };
     let plan = sections::Plan { servers, scale, scratch: scratch()? };
@@ -130,16 +138,10 @@ fn require_machine() -> Result<()> {
     Ok(())
 }
 
-fn build(servers: &[Server]) -> Result<()> {
+fn build() -> Result<()> {
     let generator = ["build", "--release", "-p", "trefoil-bench", "--example", "bench"];
     workspace::run(&mut cargo(&generator)).context("the load generator")?;
-    if servers.contains(&Server::Trefoil) {
-        workspace::run(&mut cargo(&["build", "--release", "--bin", "trefoil"]))?;
-    }
-    for server in servers {
-        server.binary()?;
-    }
-    Ok(())
+    workspace::run(&mut cargo(&["build", "--release", "--bin", "trefoil"]))
 }
 
 /// On the disk of target/, because fsync is measured: a file system in memory would lie.

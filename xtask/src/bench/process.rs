@@ -28,9 +28,40 @@ pub(super) fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(spent.with_context(|| format!("{path} has no times"))? / 100.0)
 }
 
-/// Asks a process to end.
-pub(super) fn terminate(pid: u32) -> Result<()> {
-    workspace::run(Command::new("kill").args(["-TERM", &pid.to_string()]))
+/// CPU time of all its living threads so far, in seconds, as fine as the scheduler counts.
+pub(super) fn threads_cpu_seconds(pid: u32) -> Result<f64> {
+    let path = format!("/proc/{pid}/task");
+    let mut nanoseconds = 0.0;
+    for entry in std::fs::read_dir(&path).with_context(|| format!("cannot read {path}"))? {
+        // A thread that ends between the two readings does not count; servers keep theirs.
+        let text = std::fs::read_to_string(entry?.path().join("schedstat")).unwrap_or_default();
+        nanoseconds += text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
+    }
+    Ok(nanoseconds / 1e9)
+}
+
+/// What a process can be told.
+#[derive(Clone, Copy)]
+pub(super) enum Signal {
+    /// End.
+    Terminate,
+    /// End early, with a report: the load generator's Ctrl-C.
+    Interrupt,
+    /// Stand still.
+    Stop,
+    /// Go on.
+    Continue,
+}
+
+/// Tells a process something.
+pub(super) fn tell(pid: u32, signal: Signal) -> Result<()> {
+    let name = match signal {
+        Signal::Terminate => "-TERM",
+        Signal::Interrupt => "-INT",
+        Signal::Stop => "-STOP",
+        Signal::Continue => "-CONT",
+    };
+    workspace::run(Command::new("kill").args([name, &pid.to_string()]))
 }
 
 /// How many files this process may open; those that we start inherit it.

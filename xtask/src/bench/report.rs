@@ -117,7 +117,7 @@ fn cells(row: &Row) -> [String; 9] {
 
 fn shown(value: f64, unit: &str) -> String {
     match unit {
-        "requests/s" | "bytes" => thousands(value.round() as i64),
+        "requests/s" | "records/s" | "records" | "bytes" => thousands(value.round() as i64),
         "us" => format!("{value:.0}"),
         "MB" | "%" => format!("{value:.1}"),
         _ => format!("{value:.2}"),
@@ -145,6 +145,10 @@ fn title(section: Section) -> &'static str {
         Section::Idle => "Idle connections",
         Section::Restart => "Start with a full data set",
         Section::Snapshot => "While snapshots are written",
+        Section::SemiSync => "Replication: a follower acknowledges each write",
+        Section::Async => "Replication: what a follower costs the leader",
+        Section::FullSync => "Replication: an empty follower joins while the leader is written to",
+        Section::Apply => "Replication: applying, and lag",
     }
 }
 

@@ -4,6 +4,7 @@
 //! nothing of rounds, ratios and targets.
 
 mod disk;
+mod replication;
 mod serving;
 
 use std::fmt;
@@ -35,6 +36,14 @@ pub(super) enum Section {
     Restart,
     /// Latency and memory while a snapshot is written
     Snapshot,
+    /// Writes that a follower acknowledges before their reply
+    SemiSync,
+    /// What a follower costs a leader that does not wait for it
+    Async,
+    /// A follower that joins with nothing while the leader is written to
+    FullSync,
+    /// How fast a follower applies, and how old is what it shows
+    Apply,
 }
 
 impl fmt::Display for Section {
@@ -112,7 +121,7 @@ const EVERY_SECOND: Durability = Durability::Log(Fsync::EverySecond);
 
 impl Section {
     /// In the order of the document.
-    pub(super) const ALL: [Section; 7] = [
+    pub(super) const ALL: [Section; 11] = [
         Section::Spine,
         Section::CrossCheck,
         Section::OpenLoop,
@@ -120,7 +129,25 @@ impl Section {
         Section::Idle,
         Section::Restart,
         Section::Snapshot,
+        Section::SemiSync,
+        Section::Async,
+        Section::FullSync,
+        Section::Apply,
     ];
+
+    /// Whether it compares with Valkey alone: kevy's snapshots are of another kind, and the issue on
+    /// replication names Valkey.
+    fn leaves_kevy_out(self) -> bool {
+        matches!(
+            self,
+            Section::Restart
+                | Section::Snapshot
+                | Section::SemiSync
+                | Section::Async
+                | Section::FullSync
+                | Section::Apply
+        )
+    }
 
     /// Whether the section offers load at a share of Valkey's maximum.
     pub(super) fn needs_rate(self) -> bool {
@@ -129,16 +156,21 @@ impl Section {
 
     /// Measures one server once.
     pub(super) fn measure(self, plan: &Plan, server: Server, into: &mut Figures) -> Result<()> {
+        if self.leaves_kevy_out() && server == Server::Kevy {
+            return Ok(());
+        }
         match self {
             Section::Spine => serving::spine(plan, server, into),
             Section::CrossCheck => serving::cross_check(plan, server, into),
             Section::OpenLoop => serving::open_loop(plan, server, into),
             Section::Always => disk::always(plan, server, into),
             Section::Idle => serving::idle(plan, server, into),
-            // kevy's snapshots are of another kind; the issue compares with Valkey here.
-            Section::Restart | Section::Snapshot if server == Server::Kevy => Ok(()),
             Section::Restart => disk::restart(plan, server, into),
             Section::Snapshot => disk::snapshot(plan, server, into),
+            Section::SemiSync => replication::semi_sync(plan, server, into),
+            Section::Async => replication::asynchronous(plan, server, into),
+            Section::FullSync => replication::full_sync(plan, server, into),
+            Section::Apply => replication::apply(plan, server, into),
         }
     }
 }

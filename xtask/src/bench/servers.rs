@@ -12,11 +12,11 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use super::connection::Connection;
-use super::process;
+use super::process::{self, Signal};
 use crate::{peers, workspace};
 
 /// The core of the server; the load generator has [`CLIENT_CORE`].
-const SERVER_CORE: &str = "0";
+pub(super) const SERVER_CORE: &str = "0";
 /// The core of the load generator.
 pub(super) const CLIENT_CORE: &str = "1";
 
@@ -132,15 +132,27 @@ impl Server {
 
     /// Starts the server on a folder, which may hold data already, and waits until it serves.
     pub(super) fn start(self, folder: &Path, durability: Durability) -> Result<Running> {
+        self.start_on(SERVER_CORE, folder, durability, &[])
+    }
+
+    /// Starts the server on a core, with more options.
+    pub(super) fn start_on(
+        self,
+        core: &str,
+        folder: &Path,
+        durability: Durability,
+        more: &[String],
+    ) -> Result<Running> {
         std::fs::create_dir_all(folder)?;
         self.write_config(folder, durability)?;
         let port = free_port()?;
         let log = std::fs::File::create(folder.join("server.log"))?;
         let began = Instant::now();
         let child = Command::new("taskset")
-            .args(["-c", SERVER_CORE])
+            .args(["-c", core])
             .arg(self.binary()?)
             .args(self.command_line(port, folder, durability))
+            .args(more)
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -179,7 +191,7 @@ impl Running {
 
     /// A clean stop.
     pub(super) fn stop(mut self) -> Result<()> {
-        process::terminate(self.pid())?;
+        process::tell(self.pid(), Signal::Terminate)?;
         self.child.wait()?;
         Ok(())
     }
@@ -213,6 +225,7 @@ impl Drop for Running {
     }
 }
 
-fn free_port() -> Result<u16> {
+/// A port that nobody listens on.
+pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

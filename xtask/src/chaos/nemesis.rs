@@ -199,9 +199,23 @@ impl Nemesis {
         let new = failover::promote_best(&self.nodes)?;
         let through_proxy = self.rng.random_bool(0.5);
         failover::follow(&self.nodes, &[old, new], new, through_proxy)?;
-        failover::wait_until_leads(&self.nodes, new)?;
-        self.terms.begin(&self.nodes);
+        // Under `sync` the old leader counts until it is back, or forgotten.
+        let needs_old = self.acks == "sync";
+        if !needs_old {
+            failover::wait_until_leads(&self.nodes, new)?;
+            self.terms.begin(&self.nodes);
+        }
         self.wait(0..1_500);
+        self.bring_back(old, new)?;
+        if needs_old {
+            failover::wait_until_leads(&self.nodes, new)?;
+            self.terms.begin(&self.nodes);
+        }
+        Ok(())
+    }
+
+    /// Starts an old leader as a follower of the new one.
+    fn bring_back(&mut self, old: usize, new: usize) -> Result<()> {
         if self.rng.random_bool(0.5) {
             self.nodes.start(old, Some(new))?;
             return self.wait_for_answers(old);

@@ -23,6 +23,17 @@ use client::Client;
 pub(super) use logs::once_value;
 pub(super) use registers::{group_name, joined};
 
+/// So many errors of a kind are kept in full.
+const ERRORS_SHOWN: usize = 3;
+
+/// Error replies of one kind.
+#[derive(Clone, Default)]
+pub(super) struct Errors {
+    pub(super) count: u64,
+    /// The first ones, in full.
+    pub(super) first: Vec<String>,
+}
+
 /// What all clients share.
 pub(super) struct Arena {
     pub(super) nodes: Arc<Nodes>,
@@ -32,8 +43,7 @@ pub(super) struct Arena {
     stop: AtomicBool,
     next_client: AtomicU32,
     next_transaction: AtomicU64,
-    /// First words of error replies, counted.
-    errors: Mutex<BTreeMap<String, u64>>,
+    errors: Mutex<BTreeMap<String, Errors>>,
 }
 
 impl Arena {
@@ -72,13 +82,19 @@ impl Arena {
         self.next_transaction.fetch_add(1, Ordering::SeqCst)
     }
 
-    fn count_error(&self, text: &str) {
+    fn count_error(&self, client: u32, node: usize, text: &str) {
         let word = text.split_whitespace().next().unwrap_or("?").to_owned();
-        *self.errors.lock().unwrap_or_else(PoisonError::into_inner).entry(word).or_default() += 1;
+        let seconds = self.now_us() as f64 / 1e6;
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_word = errors.entry(word).or_default();
+        of_word.count += 1;
+        if of_word.first.len() < ERRORS_SHOWN {
+            of_word.first.push(format!("{seconds:.6} s, client {client}, node {node}: {text}"));
+        }
     }
 
     /// Error replies by their first word.
-    pub(super) fn errors(&self) -> BTreeMap<String, u64> {
+    pub(super) fn errors(&self) -> BTreeMap<String, Errors> {
         self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

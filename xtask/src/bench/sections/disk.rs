@@ -22,8 +22,7 @@ pub(super) fn always(plan: &Plan, server: Server, into: &mut Figures) -> Result<
     let keys = plan.scale.few_keys;
     let running = plan.filled(server, Durability::Log(Fsync::Always), keys)?;
     for pipeline in [1, 16] {
-        let seconds = plan.scale.seconds;
-        let load = Load { command: "set", pipeline, keys, seconds, rate: None };
+        let load = Load::sets(pipeline, keys, plan.scale.seconds);
         let measured = load::run(&running, &load)?;
         let row = format!("SET, fsync always, pipeline {pipeline}: throughput");
         let (rate, share) = (measured.requests_per_second, measured.client_share);
@@ -56,7 +55,7 @@ pub(super) fn snapshot(plan: &Plan, server: Server, into: &mut Figures) -> Resul
     let running = plan.filled(server, EVERY_SECOND, keys)?;
     let rate = into.rate().context("the rate is found before")? * SNAPSHOT_RATE_SHARE;
     let seconds = 3.0 * plan.scale.seconds;
-    let load = Load { command: MIX, pipeline: 1, keys, seconds, rate: Some(rate) };
+    let load = Load { command: MIX, rate: Some(rate), ..Load::sets(1, keys, seconds) };
     let without = load::run(&running, &load)?;
 
     let before = running.resident_bytes()?;

@@ -110,5 +110,5 @@ fn greeted(running: &Running, count: u32) -> Result<Vec<Connection>> {
 
 fn closed(plan: &Plan, command: &'static str, pipeline: u32) -> Load {
     let Plan { scale, .. } = plan;
-    Load { command, pipeline, keys: scale.keys, seconds: scale.seconds, rate: None }
+    Load { command, ..Load::sets(pipeline, scale.keys, scale.seconds) }
 }

@@ -148,7 +148,9 @@ impl Client {
         };
         match greet() {
             Ok(connection) => self.connection = Some(connection),
-            Err(error) if error.get_ref().is_some() => self.arena.count_error(&error.to_string()),
+            Err(error) if error.get_ref().is_some() => {
+                self.arena.count_error(self.number, self.node, &error.to_string());
+            },
             Err(_) => {}
         }
         if self.connection.is_none() {
@@ -194,7 +196,7 @@ impl Client {
 
     fn read(&self, reply: Reply) -> Answer {
         let Reply::Error(text) = &reply else { return Answer::Told(reply) };
-        self.arena.count_error(text);
+        self.arena.count_error(self.number, self.node, text);
         let is_refusal = REFUSALS.iter().any(|word| text.starts_with(word));
         if is_refusal { Answer::Refused } else { Answer::Unknown }
     }
