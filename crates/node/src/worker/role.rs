@@ -460,3 +460,6 @@ fn is_about_connection(entry: &Entry) -> bool {
         _ => entry.full_name.starts_with("session|") || entry.spec.name == "consistency",
     }
 }
+
+#[cfg(test)]
+mod tests;

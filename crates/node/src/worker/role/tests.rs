@@ -1,0 +1,354 @@
+//! What a node does with commands while it does not lead, command by command.
+
+use trefoil_clock::{ClusterId, Epoch, EpochEntry, EpochTable, Lsn, NodeId, Position};
+use trefoil_replication::Token;
+
+use crate::config::set;
+use crate::freshness::ProbeState;
+use crate::handler::Flow;
+use crate::harness::{TestClient, TestNode};
+use crate::node::Node;
+use crate::replication::{LeaderLink, LinkState, Role};
+
+const LEADER: NodeId = NodeId(7);
+
+/// A node with the key `k` (record 1), which then follows another one.
+fn follower() -> TestNode {
+    let mut node = TestNode::new();
+    let mut client = node.client();
+    node.check(&mut client, &[("SET k here", "+OK")]);
+    node.node.replication.set_epochs(epochs(&[(1, 1)]));
+    become_one(&node, Role::Following);
+    node
+}
+
+fn epochs(entries: &[(u64, u64)]) -> EpochTable {
+    let entry =
+        |&(epoch, first)| EpochEntry { epoch: Epoch(epoch), leader: LEADER, first_lsn: Lsn(first) };
+    EpochTable::from_entries(entries.iter().map(entry).collect()).expect("they ascend")
+}
+
+fn become_one(node: &TestNode, role: Role) {
+    let replication = &node.node.replication;
+    replication.set_role(role);
+    replication.set_leader((role == Role::Following).then(|| LeaderLink {
+        host: "10.0.0.7".into(),
+        port: 6_379,
+        state: LinkState::Streaming,
+        node: Some(LEADER),
+        end: Lsn(1),
+        heard_ms: 0,
+        trouble: None,
+    }));
+    let special = if role == Role::Leading { 0 } else { Node::RESTRAINED };
+    node.node.special.store(special, std::sync::atomic::Ordering::SeqCst);
+}
+
+fn configure(node: &TestNode, name: &str, value: &str) {
+    set(&node.node, &[(name.as_bytes(), value.as_bytes())]).expect("a good value");
+}
+
+/// The leader had acknowledged this much when it was asked.
+fn answer_probe(node: &TestNode, acknowledged: u64) {
+    node.node.sessions.probes.on_sent(1);
+    node.node.sessions.probes.on_answered(1, Lsn(acknowledged));
+}
+
+/// What the shell does with a command for the leader: sends it, and tells its position behind it.
+fn deliver(node: &TestNode, client: &mut TestClient, epoch: u64, lsn: u64) {
+    assert!(client.session.take_errand().is_some());
+    let position = Position { epoch: Epoch(epoch), lsn: Lsn(lsn) };
+    client.session.on_leader_position(&node.node, position);
+}
+
+fn flow(node: &mut TestNode, client: &mut TestClient, line: &str) -> Flow {
+    let reply = node.run(client, line);
+    assert!(reply.is_empty() || client.flow == Flow::Continue, "{line}: {reply}");
+    client.flow
+}
+
+#[test]
+fn writes_go_to_the_leader_and_the_rest_is_answered_here() {
+    let mut node = follower();
+    let mut client = node.client();
+    node.run(&mut client, "CONSISTENCY eventual");
+    for line in ["SET k v", "DEL k", "FLUSHALL", "MOVE k 1", "WAIT 1 0", "SESSION ROUTE a"] {
+        assert_eq!(flow(&mut node, &mut client, line), Flow::Forward, "{line}");
+    }
+    node.check(&mut client, &[("PING", "+PONG"), ("GET k", "$4 here"), ("DBSIZE", ":1")]);
+    node.check(&mut client, &[("SET k", "-ERR wrong number of arguments for 'set' command")]);
+    assert_eq!(node.node.keyspace.sequencer().last_lsn(), Lsn(1));
+}
+
+#[test]
+fn writes_are_refused_if_so_configured() {
+    let mut node = follower();
+    let mut client = node.client();
+    configure(&node, "follower-writes", "readonly");
+    let readonly = "-READONLY You can't write against a read only replica.";
+    node.check(
+        &mut client,
+        &[("SET k v", readonly), ("CONSISTENCY eventual", "+OK"), ("MULTI", "+OK")],
+    );
+    node.check(&mut client, &[("GET k", "+QUEUED"), ("EXEC", "*1 $4 here"), ("MULTI", "+OK")]);
+    node.check(&mut client, &[("SET k v", readonly)]);
+    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
+    configure(&node, "follower-writes", "moved");
+    node.check(&mut client, &[("SET k v", "-MOVED 7629 10.0.0.7:6379")]);
+}
+
+#[test]
+fn a_new_session_asks_where_the_leader_stands_before_it_reads() {
+    let mut node = follower();
+    let mut client = node.client();
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Retry);
+    node.node.sessions.probes.on_sent(1);
+    // Who comes when the probe is under way needs another one.
+    let mut late = node.client();
+    assert_eq!(flow(&mut node, &mut late, "GET k"), Flow::Retry);
+    node.node.sessions.probes.on_answered(1, Lsn(1));
+    node.check(&mut client, &[("GET k", "$4 here")]);
+    assert_eq!(flow(&mut node, &mut late, "GET k"), Flow::Retry);
+    assert_eq!(
+        node.node.sessions.probes.state(node.node.sessions.probes.draw()),
+        ProbeState::Wanted
+    );
+    answer_probe(&node, 1);
+    node.check(&mut late, &[("GET k", "$4 here")]);
+    // It is asked once.
+    node.check(&mut client, &[("GET k", "$4 here")]);
+}
+
+#[test]
+fn what_the_leader_had_acknowledged_must_be_applied_first() {
+    let mut node = follower();
+    let mut client = node.client();
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Retry);
+    answer_probe(&node, 2);
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Retry);
+    node.pass_ms(99);
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Retry);
+    node.pass_ms(1);
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Forward, "patience ends");
+}
+
+#[test]
+fn a_session_reads_what_it_wrote_through_the_leader() {
+    let mut node = follower();
+    let (mut writer, mut reader) = (node.client(), node.client());
+    assert_eq!(flow(&mut node, &mut reader, "GET k"), Flow::Retry);
+    answer_probe(&node, 1);
+    node.check(&mut reader, &[("GET k", "$4 here")]);
+    assert_eq!(flow(&mut node, &mut writer, "SET k v"), Flow::Forward);
+    deliver(&node, &mut writer, 1, 2);
+    // Both are on one host.
+    assert_eq!(flow(&mut node, &mut writer, "GET k"), Flow::Retry);
+    assert_eq!(flow(&mut node, &mut reader, "GET k"), Flow::Retry);
+    let mut other = node.client();
+    node.check(&mut other, &[("CLIENT SETNAME other", "+OK")]);
+    assert_eq!(flow(&mut node, &mut other, "GET k"), Flow::Retry);
+    answer_probe(&node, 1);
+    node.check(&mut other, &[("GET k", "$4 here")]);
+    // Who takes a name takes what it has seen along.
+    node.check(&mut writer, &[("CLIENT SETNAME other", "+OK")]);
+    assert_eq!(flow(&mut node, &mut writer, "GET k"), Flow::Retry);
+    assert_eq!(flow(&mut node, &mut other, "GET k"), Flow::Retry);
+}
+
+#[test]
+fn what_was_cut_off_is_said_until_the_session_begins_anew() {
+    let mut node = follower();
+    let mut client = node.client();
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Forward);
+    deliver(&node, &mut client, 1, 5);
+    node.node.replication.set_epochs(epochs(&[(1, 1), (2, 2)]));
+    for line in ["GET k", "SESSION TOKEN", "GET k"] {
+        assert!(node.run(&mut client, line).starts_with("-LOSTBRANCH"), "{line}");
+    }
+    node.check(&mut client, &[("RESET", "+RESET")]);
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Retry);
+    answer_probe(&node, 1);
+    node.check(&mut client, &[("GET k", "$4 here")]);
+    let token = |epoch, lsn| {
+        let position = Position { epoch: Epoch(epoch), lsn: Lsn(lsn) };
+        format!("SESSION RESUME {}", Token { cluster: ClusterId(2), position }.encode())
+    };
+    assert!(node.run(&mut client, &token(1, 2)).starts_with("-LOSTBRANCH"));
+    node.check(&mut client, &[(&token(1, 1), "+OK"), ("GET k", "$4 here"), (&token(2, 2), "+OK")]);
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Retry);
+}
+
+#[test]
+fn data_that_was_replaced_must_not_show_less_to_those_who_saw_more() {
+    let mut node = follower();
+    let (mut client, next) = (node.client(), 100);
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Retry);
+    answer_probe(&node, 1);
+    node.check(&mut client, &[("GET k", "$4 here")]);
+    let seen = Position { epoch: Epoch(1), lsn: Lsn(9) };
+    node.node.sessions.on_data_replaced(seen, next);
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Retry);
+    node.node.replication.set_epochs(epochs(&[(1, 1), (2, 5)]));
+    assert!(node.run(&mut client, "GET k").starts_with("-LOSTBRANCH"));
+}
+
+#[test]
+fn other_levels_of_consistency() {
+    let mut node = follower();
+    let mut client = node.client();
+    node.run(&mut client, "CONSISTENCY linearizable");
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Forward);
+    node.run(&mut client, "CONSISTENCY bounded 1000");
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Retry);
+    node.node.replication.set_fresh_at_ms(crate::harness::START_MS - 1_000);
+    node.check(&mut client, &[("GET k", "$4 here")]);
+    configure(&node, "max-lag-ms", "500");
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Forward, "it is taken out");
+    configure(&node, "max-lag-ms", "0");
+    node.node.replication.set_ready(false);
+    for level in ["eventual", "session", "bounded 9999"] {
+        node.run(&mut client, &format!("CONSISTENCY {level}"));
+        assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Forward, "{level}");
+    }
+    // The leader's cursors mean nothing here.
+    assert!(node.run(&mut client, "SCAN 0").starts_with("-MASTERDOWN"));
+    node.run(&mut client, "CONSISTENCY linearizable");
+    assert_eq!(flow(&mut node, &mut client, "SCAN 0"), Flow::Forward);
+}
+
+#[test]
+fn a_transaction_is_the_leaders_from_watch_to_exec() {
+    let mut node = follower();
+    let mut client = node.client();
+    node.run(&mut client, "CONSISTENCY eventual");
+    for line in ["WATCH k", "GET k", "MULTI", "PING", "GET k", "SELECT 3", "EXEC"] {
+        assert_eq!(flow(&mut node, &mut client, line), Flow::Forward, "{line}");
+        let errand = client.session.take_errand().expect("it is forwarded");
+        assert_eq!(errand.selects, (line == "EXEC").then_some(3), "{line}");
+    }
+    node.check(&mut client, &[("GET k", "$4 here"), ("EXEC", "-ERR EXEC without MULTI")]);
+}
+
+#[test]
+fn a_transaction_ends_when_the_link_does() {
+    let mut node = follower();
+    let mut client = node.client();
+    node.run(&mut client, "CONSISTENCY eventual");
+    assert_eq!(flow(&mut node, &mut client, "MULTI"), Flow::Forward);
+    client.session.on_leader_lost();
+    node.check(&mut client, &[("GET k", "+QUEUED")]);
+    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
+    assert_eq!(flow(&mut node, &mut client, "WATCH k"), Flow::Forward);
+    client.session.on_leader_lost();
+    node.check(&mut client, &[("GET k", "$4 here"), ("MULTI", "+OK"), ("GET k", "+QUEUED")]);
+    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
+    assert_eq!(flow(&mut node, &mut client, "MULTI"), Flow::Forward, "and the next one is as ever");
+    // This node leads from now on.
+    become_one(&node, Role::Leading);
+    node.check(&mut client, &[("SET k v", "+QUEUED")]);
+    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
+    node.check(&mut client, &[("SET k v", "+OK")]);
+}
+
+#[test]
+fn a_transaction_that_began_before_the_node_followed_is_not_executed() {
+    let mut node = TestNode::new();
+    let mut client = node.client();
+    node.check(&mut client, &[("WATCH k", "+OK"), ("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
+    become_one(&node, Role::Following);
+    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
+    become_one(&node, Role::Leading);
+    node.check(&mut client, &[("WATCH k", "+OK")]);
+    become_one(&node, Role::Following);
+    node.check(&mut client, &[("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
+    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
+    assert_eq!(node.node.keyspace.sequencer().last_lsn(), Lsn::ZERO);
+}
+
+#[test]
+fn behind_a_command_at_the_leader_everything_follows_or_waits() {
+    let mut node = follower();
+    let mut client = node.client();
+    node.run(&mut client, "CONSISTENCY eventual");
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Forward);
+    client.session.set_in_flight(1);
+    for line in ["GET k", "INCR n", "MULTI"] {
+        assert_eq!(flow(&mut node, &mut client, line), Flow::Forward, "{line}");
+    }
+    assert_eq!(flow(&mut node, &mut client, "EXEC"), Flow::Forward);
+    for line in ["PING", "SELECT 1", "NONSENSE", "GET", "SUBSCRIBE c", "RESET"] {
+        assert_eq!(flow(&mut node, &mut client, line), Flow::Retry, "{line}");
+    }
+    client.session.set_in_flight(2_000);
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Retry, "there is a limit");
+    become_one(&node, Role::Leading);
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Retry);
+    client.session.set_in_flight(0);
+    node.check(&mut client, &[("SET k v", "+OK")]);
+}
+
+#[test]
+fn a_node_without_a_role_serves_nothing_but_itself() {
+    for (role, code) in [
+        (Role::Loading, "-LOADING"),
+        (Role::Recovering, "-LOADING"),
+        (Role::Deposed, "-MASTERDOWN"),
+    ] {
+        let mut node = TestNode::new();
+        let mut client = node.client();
+        become_one(&node, role);
+        for line in ["GET k", "SET k v", "DBSIZE", "WATCH k", "MULTI"] {
+            assert!(node.run(&mut client, line).starts_with(code), "{line}");
+        }
+        node.check(&mut client, &[("PING", "+PONG"), ("CONFIG SET maxclients 99", "+OK")]);
+    }
+}
+
+#[test]
+fn a_leader_with_too_few_followers_refuses_writes() {
+    let mut node = TestNode::new();
+    let mut client = node.client();
+    node.check(&mut client, &[("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
+    node.node.replication.set_restrained(true, false);
+    node.node.special.store(Node::RESTRAINED, std::sync::atomic::Ordering::SeqCst);
+    let noreplicas = "-NOREPLICAS Not enough good replicas to write.";
+    assert_eq!(
+        node.run(&mut client, "EXEC"),
+        "-EXECABORT Transaction discarded because of: NOREPLICAS Not enough good replicas to write."
+    );
+    node.check(&mut client, &[("SET k v", noreplicas), ("GET k", "$-1"), ("MULTI", "+OK")]);
+    node.check(&mut client, &[("SET k v", noreplicas)]);
+    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
+}
+
+#[test]
+fn a_node_that_forwards_is_not_forwarded() {
+    let mut node = TestNode::new();
+    let mut client = node.client();
+    let own = format!("SESSION LEADER {}", node.node.replication.identity().node);
+    let other = format!("SESSION LEADER {LEADER}");
+    assert!(node.run(&mut client, &other).starts_with("-MASTERDOWN"));
+    node.check(&mut client, &[(&own, "+OK"), ("SET k v", "+OK")]);
+    become_one(&node, Role::Following);
+    for line in ["SET k v", "GET k", "MULTI", "SESSION TOKEN"] {
+        assert!(node.run(&mut client, line).starts_with("-MASTERDOWN"), "{line}");
+    }
+    let mut another = node.client();
+    assert!(node.run(&mut another, &own).starts_with("-MASTERDOWN"));
+}
+
+#[test]
+fn replies_that_are_not_wanted_are_not_wanted_from_the_leader_either() {
+    let mut node = follower();
+    let mut client = node.client();
+    node.run(&mut client, "CLIENT REPLY SKIP");
+    for heard in [false, true] {
+        assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Forward);
+        assert_eq!(client.session.take_errand().map(|errand| errand.heard), Some(heard));
+    }
+    node.run(&mut client, "CLIENT REPLY OFF");
+    for _ in 0..2 {
+        assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Forward);
+        assert_eq!(client.session.take_errand().map(|errand| errand.heard), Some(false));
+    }
+}
