@@ -124,6 +124,12 @@ pub struct BenchArgs {
     #[arg(short = 'P', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Load")]
     pub pipeline: u32,
 
+    /// Send this command after each batch, in the same write: its requests then count as answered
+    /// when it is. It is not a request itself. With `--then "WAIT 1 0"` and writes, throughput and
+    /// latency are those of writes that a replica has acknowledged.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "rate", help_heading = "Load")]
+    pub then: Option<String>,
+
     /// Measure this many requests.
     #[arg(short = 'n', long, conflicts_with = "seconds", help_heading = "Load")]
     pub requests: Option<u64>,

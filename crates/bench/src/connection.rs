@@ -1,7 +1,7 @@
 //! One connection under load: what was asked, what is unsent, what has been answered.
 //!
-//! Invariants: `outstanding` is the sum over `batches`; replies settle batches in order; bytes wait in
-//! `unsent` only after the socket refused some, and then all later bytes queue behind them.
+//! Invariants: `outstanding` is the sum over `batches`; replies settle batches in order; the requests of
+//! a batch that a closing command ends count when that is answered; bytes wait in `unsent` only after the socket refused some, and then all later bytes queue behind them.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -53,10 +53,39 @@ pub(crate) enum WorkerFault {
 
 /// Requests that count from the same moment.
 #[derive(Debug, Clone, Copy)]
-struct Batch {
+pub(crate) struct Batch {
     since_ns: u64,
     /// Replies still due, at least 1.
     left: u32,
+    /// Requests that count with the last reply; 0: each counts with its own.
+    counted_last: u32,
+}
+
+impl Batch {
+    /// `requests` requests, each of which counts with its reply.
+    pub(crate) fn open(requests: u32, since_ns: u64) -> Self {
+        Self { since_ns, left: requests, counted_last: 0 }
+    }
+
+    /// `requests` requests and a closing command after them, with whose reply they count.
+    pub(crate) fn closed(requests: u32, since_ns: u64) -> Self {
+        Self { since_ns, left: requests + 1, counted_last: requests }
+    }
+
+    /// Replies still due.
+    pub(crate) fn replies(&self) -> u32 {
+        self.left
+    }
+
+    /// Takes `replies` replies off; returns how many requests count now.
+    fn settle(&mut self, replies: u32) -> u32 {
+        self.left -= replies;
+        match self.counted_last {
+            0 => replies,
+            requests if self.left == 0 => requests,
+            _ => 0,
+        }
+    }
 }
 
 /// A connection of the load, already greeted.
@@ -107,10 +136,10 @@ impl Connection {
         self.outstanding + count <= bound && self.unsent.len() - self.sent < UNSENT_BYTES_MAX
     }
 
-    /// Sends `count` requests that count from `since_ns`.
-    pub(crate) fn send(&mut self, bytes: &[u8], count: u32, since_ns: u64) -> io::Result<()> {
-        self.batches.push_back(Batch { since_ns, left: count });
-        self.outstanding += count;
+    /// Sends the requests of a batch.
+    pub(crate) fn send(&mut self, bytes: &[u8], batch: Batch) -> io::Result<()> {
+        self.batches.push_back(batch);
+        self.outstanding += batch.left;
         let taken = if self.unsent.is_empty() { write_some(&mut self.stream, bytes)? } else { 0 };
         self.unsent.extend_from_slice(&bytes[taken..]);
         Ok(())
@@ -168,10 +197,10 @@ impl Connection {
         while unsettled > 0 {
             let batch = self.batches.front_mut().ok_or(WorkerFault::Unasked)?;
             let settled = batch.left.min(unsettled);
-            if batch.since_ns >= measure_from_ns {
-                stats.on_replies(settled, batch.since_ns, now_ns);
+            let counted = batch.settle(settled);
+            if counted > 0 && batch.since_ns >= measure_from_ns {
+                stats.on_replies(counted, batch.since_ns, now_ns);
             }
-            batch.left -= settled;
             unsettled -= settled;
             self.outstanding -= settled;
             if batch.left == 0 {

@@ -45,6 +45,8 @@ pub(crate) struct Load {
     pub(crate) threads: u32,
     /// At least 1.
     pub(crate) pipeline: u32,
+    /// The words of a command that closes each batch; none in open loop.
+    pub(crate) closing: Option<Vec<String>>,
     pub(crate) warmup_ns: u64,
     pub(crate) length: Length,
     pub(crate) open: Option<OpenLoop>,
@@ -129,6 +131,7 @@ impl Plan {
             connections: load.connections,
             threads: load.threads,
             pipeline: load.pipeline,
+            closing: load.closing.as_ref().map(|words| words.join(" ")),
             seed: load.seed,
             warmup_s: load.warmup_ns as f64 / 1e9,
             seconds: match load.length {
@@ -160,6 +163,7 @@ fn load(args: &BenchArgs) -> anyhow::Result<Load> {
         connections: args.connections,
         threads: args.threads,
         pipeline: args.pipeline,
+        closing: closing(args)?,
         warmup_ns: nanoseconds("--warmup", args.warmup)?,
         length: length(args)?,
         open: open_loop(args)?,
@@ -175,6 +179,13 @@ fn mix(args: &BenchArgs) -> anyhow::Result<Mix> {
         (Some(command), _) => Mix::parse(command),
         (None, ratio) => Ok(Mix::ratio(ratio.unwrap_or(Ratio { reads: 9, writes: 1 }))),
     }
+}
+
+fn closing(args: &BenchArgs) -> anyhow::Result<Option<Vec<String>>> {
+    let Some(text) = &args.then else { return Ok(None) };
+    let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    ensure!(!words.is_empty(), "--then needs a command, as in --then \"WAIT 1 0\"");
+    Ok(Some(words))
 }
 
 fn length(args: &BenchArgs) -> anyhow::Result<Length> {
@@ -258,6 +269,8 @@ mod tests {
             &["--command", "set", "--value-size", "1000000", "-P", "10000"],
             &["--preload-only"],
             &["--user", "joe"],
+            &["--then", " "],
+            &["--then", "WAIT 1 0", "--rate", "10"],
             &["--resp", "4"],
             &["--keys", "0"],
         ] {

@@ -51,6 +51,7 @@ fn filling(load: &Load) -> Load {
         connections: 1,
         threads: 1,
         pipeline: (BATCH_BYTES / longest).clamp(1, BATCH_REQUESTS) as u32,
+        closing: None,
         warmup_ns: 0,
         length: Length::Requests(load.keys),
         open: None,

@@ -82,6 +82,9 @@ pub struct ConfigReport {
     pub threads: u32,
     /// Requests per batch.
     pub pipeline: u32,
+    /// The command after each batch, which is not counted as a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closing: Option<String>,
     /// Start of the random sequences.
     pub seed: u64,
     /// Unmeasured seconds at the start.

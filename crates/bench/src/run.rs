@@ -20,6 +20,7 @@ use crate::report::Report;
 use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::table;
+use crate::template;
 use crate::worker::{OpenPacing, Pacing, Signals, Window, Worker};
 use crate::workload::{Workload, WorkloadStart};
 
@@ -173,6 +174,7 @@ fn worker<'a>(
         window: Window { measure_from_ns: load.warmup_ns, end_ns, budget },
         pacing,
         pipeline: load.pipeline,
+        closing: load.closing.as_deref().map(template::encoded),
         timeout: load.timeout,
         connections,
         workload: Workload::new(&load.mix, load.keys, load.distribution, load.value_size, start),

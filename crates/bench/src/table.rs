@@ -68,6 +68,9 @@ fn settings(rows: &mut Rows, report: &Report) {
             config.connections, config.threads, config.pipeline
         ),
     );
+    if let Some(closing) = &config.closing {
+        rows.add("after each batch", format!("{closing}, not counted; latencies are to its reply"));
+    }
     rows.add("commands", config.commands.clone());
     rows.add(
         "keys",

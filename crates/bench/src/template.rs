@@ -33,6 +33,15 @@ enum Piece {
     Value,
 }
 
+/// A command without holes, encoded.
+pub(crate) fn encoded(words: &[String]) -> Vec<u8> {
+    let mut text = format!("*{}\r\n", words.len());
+    for word in words {
+        text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    text.into_bytes()
+}
+
 impl Template {
     /// Compiles the words of a command.
     pub(crate) fn compile(words: &[String], size: ValueSize) -> Self {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
-use crate::connection::{Connection, RunClock, Settling, WorkerFault};
+use crate::connection::{Batch, Connection, RunClock, Settling, WorkerFault};
 use crate::cpu::thread_cpu_ns;
 use crate::plan::Waiting;
 use crate::schedule::Schedule;
@@ -80,6 +80,8 @@ pub(crate) struct Worker<'a> {
     pub(crate) window: Window,
     pub(crate) pacing: Pacing,
     pub(crate) pipeline: u32,
+    /// What is sent behind each batch, encoded.
+    pub(crate) closing: Option<Vec<u8>>,
     pub(crate) timeout: Duration,
     pub(crate) connections: Vec<Connection>,
     pub(crate) workload: Workload,
@@ -258,15 +260,22 @@ impl<'a> Turns<'a> {
     fn encode(&mut self, count: u32) {
         self.batch.clear();
         self.worker.workload.append(&mut self.batch, count);
+        if let Some(closing) = &self.worker.closing {
+            self.batch.extend_from_slice(closing);
+        }
     }
 
     fn send(&mut self, index: usize, count: u32, since_ns: u64) -> Result<(), WorkerFault> {
         if self.outstanding == 0 {
             self.last_sign_ns = self.worker.clock.now_ns();
         }
-        self.worker.connections[index].send(&self.batch, count, since_ns)?;
+        let batch = match self.worker.closing {
+            None => Batch::open(count, since_ns),
+            Some(_) => Batch::closed(count, since_ns),
+        };
+        self.worker.connections[index].send(&self.batch, batch)?;
         self.stats.bytes_sent += self.batch.len() as u64;
-        self.outstanding += u64::from(count);
+        self.outstanding += u64::from(batch.replies());
         Ok(())
     }
 

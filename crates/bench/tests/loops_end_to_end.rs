@@ -110,7 +110,12 @@ fn answer(words: &[Vec<u8>], ledger: &mut Ledger, replies: &mut Vec<u8>) -> bool
 
 fn bench(port: u16, words: &str) -> anyhow::Result<Report> {
     let line = format!("bench --port {port} {words}");
-    measure(&Cli::try_parse_from(line.split_whitespace())?.bench)
+    // In the command that closes a batch an underscore stands for a blank.
+    let words = line.split_whitespace().map(|word| match word.strip_prefix("--then=") {
+        Some(command) => format!("--then={}", command.replace('_', " ")),
+        None => word.to_owned(),
+    });
+    measure(&Cli::try_parse_from(words)?.bench)
 }
 
 #[test]
@@ -122,6 +127,19 @@ fn closed_loop_sends_exactly_the_requests_asked_for() {
     assert_eq!(ledger.lock().expect("server is idle").commands["SET"], 1001);
     assert_eq!(report.bytes_received, 1001 * 5);
     assert!(report.open_loop.is_none());
+}
+
+#[test]
+fn a_closing_command_follows_each_batch_and_is_not_a_request() {
+    let (port, ledger) = serve();
+    let words = "-c 3 -P 4 -n 1001 --command set --keys 50 --then=ping_x";
+    let report = bench(port, words).expect("runs");
+    assert_eq!((report.requests, report.errors_total), (1001, 0));
+    assert_eq!(report.latency_us.percentiles.last().expect("a curve").requests, 1001);
+    let commands = &ledger.lock().expect("server is idle").commands;
+    // 250 batches of four and one of one; each connection greeted with a PING.
+    assert_eq!((commands["SET"], commands["PING"]), (1001, 251 + 3));
+    assert_eq!(report.config.closing.as_deref(), Some("ping x"));
 }
 
 #[test]
