@@ -3,8 +3,8 @@
 //! The log's writer, the data and the files change together here, and in an order that a crash at any
 //! place leaves in a state from which a start goes on.
 
-use trefoil_clock::Lsn;
-use trefoil_log::{Disk, OldData, Replacement, Reseed};
+use trefoil_clock::{Epoch, Lsn};
+use trefoil_log::{ArchiveError, Disk, OldData, Replacement, Reseed};
 
 use super::driver::{LogDriver, LogLost, SHARD, stream};
 use super::task::{Outcome, Task};
@@ -31,12 +31,12 @@ pub fn carry_out<D: Disk>(
         Task::Install { identity, archive } => {
             let old = if archive { OldData::Aside } else { OldData::Remove };
             let part = Some(INCOMING.to_owned());
-            let with = Replacement { part, identity, used_epoch: node.replication.epoch(), old };
+            let with = Replacement { part, identity, used_epoch: used_epoch(node), old };
             Ok(replace(&with, driver, (node, disk), options))
         }
         Task::Adopt { identity } => {
-            let (old, used_epoch) = (OldData::Aside, node.replication.epoch());
-            let with = Replacement { part: None, identity, used_epoch, old };
+            let old = OldData::Aside;
+            let with = Replacement { part: None, identity, used_epoch: used_epoch(node), old };
             Ok(replace(&with, driver, (node, disk), options))
         }
     }
@@ -47,26 +47,24 @@ fn cut<D: Disk>(
     rebuild: bool,
     driver: &mut LogDriver<D>,
     (node, disk): (&Node, &D),
-    options: &StartOptions,
+    options: &mut StartOptions,
 ) -> Result<Outcome, LogLost> {
-    match driver.writer_mut().can_truncate(SHARD, to) {
-        Ok(true) => {}
-        Ok(false) => return Ok(Outcome::Failed(nothing_left(to))),
+    let leaves_something = match driver.writer_mut().can_truncate(SHARD, to) {
+        Ok(leaves_something) => leaves_something,
         Err(error) => return Ok(Outcome::Failed(error.to_string())),
+    };
+    if !leaves_something && !rebuild {
+        return Ok(Outcome::NeedsRebuild);
     }
-    match driver.writer_mut().archive_tail(stream(), to) {
-        Ok(None) => {}
-        Ok(Some(archive)) => {
-            eprintln!(
-                "trefoil: records {} to {} are kept in {}",
-                archive.first, archive.last, archive.name
-            );
-            // The archive is what counts; without a receipt people still find it.
-            if let Err(error) = file_receipt(disk, &archive, Cut::now(node, &archive)) {
-                eprintln!("trefoil: no receipt for {}: {error}", archive.name);
-            }
-        }
-        Err(error) => return Ok(Outcome::Failed(error.to_string())),
+    if let Err(error) = archive(to, driver, (node, disk)) {
+        return Ok(Outcome::Failed(error.to_string()));
+    }
+    if !leaves_something {
+        // All snapshots end later, and the log does not reach back to its beginning: what is left of
+        // this history can't be loaded. It is put aside, and the leader sends all.
+        let (identity, old) = (options.identity, OldData::Aside);
+        let with = Replacement { part: None, identity, used_epoch: used_epoch(node), old };
+        return Ok(replace(&with, driver, (node, disk), options));
     }
     if let Err(error) = driver.writer_mut().truncate_stream(SHARD, to) {
         return Err(driver.lost(error));
@@ -78,11 +76,27 @@ fn cut<D: Disk>(
     Ok(Outcome::Done)
 }
 
-fn nothing_left(to: Lsn) -> String {
-    format!(
-        "history can't be cut behind record {to}: all snapshots end later and the log does not reach back to \
-         its beginning, so nothing would be left to load; the data has to be replaced by the leader's"
-    )
+/// Keeps the records behind `to`, which are about to be cut off.
+fn archive<D: Disk>(
+    to: Lsn,
+    driver: &mut LogDriver<D>,
+    (node, disk): (&Node, &D),
+) -> Result<(), ArchiveError> {
+    let Some(archive) = driver.writer_mut().archive_tail(stream(), to)? else { return Ok(()) };
+    eprintln!(
+        "trefoil: records {} to {} are kept in {}",
+        archive.first, archive.last, archive.name
+    );
+    // The archive is what counts; without a receipt people still find it.
+    if let Err(error) = file_receipt(disk, &archive, Cut::now(node, &archive)) {
+        eprintln!("trefoil: no receipt for {}: {error}", archive.name);
+    }
+    Ok(())
+}
+
+/// The highest epoch that this node knows to have been used.
+fn used_epoch(node: &Node) -> Epoch {
+    node.replication.epoch()
 }
 
 /// Replaces everything that is on disk, then loads that.

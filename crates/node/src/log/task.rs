@@ -48,6 +48,8 @@ pub enum Outcome {
     Done,
     /// It is done, and the data was loaded anew.
     Reloaded(Box<Report>),
+    /// Nothing was done: what would be left could not be loaded, unless the data is loaded anew.
+    NeedsRebuild,
     /// It could not be done; the node goes on as it was, or, if it had begun to change things, stops.
     Failed(String),
 }

@@ -191,7 +191,7 @@ impl<D: Disk> Peers<D> {
                     self.depose();
                     Ok(())
                 }
-                Some(Outcome::Done | Outcome::Reloaded(_)) => {
+                Some(Outcome::Done | Outcome::Reloaded(_) | Outcome::NeedsRebuild) => {
                     let mut epochs = self.node.replication.epochs();
                     epochs.push(entry);
                     self.node.replication.set_epochs(epochs);
@@ -255,6 +255,9 @@ impl<D: Disk> Peers<D> {
             Stage::Asked(ticket, _) => match ticket.take() {
                 None => again(Stage::Asked(ticket, None)),
                 Some(Outcome::Failed(error)) => self.stop_node(&error),
+                Some(Outcome::NeedsRebuild) => {
+                    Err(Change::Cut { to, rebuild: true, stage: Stage::Begun })
+                }
                 Some(outcome) => {
                     let mut epochs = self.node.replication.epochs();
                     epochs.cut(to);
@@ -265,7 +268,8 @@ impl<D: Disk> Peers<D> {
                     self.node.log.set_epochs(epochs.clone());
                     self.node.replication.set_epochs(epochs.clone());
                     self.node.applier.resume();
-                    let (end, applied) = (epochs.position(to), self.node.applier.applied());
+                    let end = epochs.position(to.min(self.node.log.appended()));
+                    let applied = self.node.applier.applied();
                     self.follow(None, |core, now_ms, out| {
                         core.on_cut_done(now_ms, end, epochs, applied, out);
                     });
@@ -306,7 +310,9 @@ impl<D: Disk> Peers<D> {
                     });
                     Ok(())
                 }
-                Some(Outcome::Done) => self.stop_node("the snapshot was not loaded"),
+                Some(Outcome::Done | Outcome::NeedsRebuild) => {
+                    self.stop_node("the snapshot was not loaded")
+                }
                 Some(Outcome::Failed(error)) => {
                     eprintln!("trefoil: the leader's snapshot can't be installed: {error}");
                     self.node.applier.resume();
@@ -340,7 +346,9 @@ impl<D: Disk> Peers<D> {
             Stage::Asked(ticket, _) => match ticket.take() {
                 None => again(Stage::Asked(ticket, None)),
                 Some(Outcome::Failed(error)) => self.stop_node(&error),
-                Some(Outcome::Done) => self.stop_node("the data was not given up"),
+                Some(Outcome::Done | Outcome::NeedsRebuild) => {
+                    self.stop_node("the data was not given up")
+                }
                 Some(Outcome::Reloaded(report)) => {
                     let Installed { end, epochs, applied } = self.after_reload(&report);
                     self.forget_members();

@@ -346,6 +346,8 @@ impl<D: Disk> Peers<D> {
     }
 
     pub(super) fn reconfigure(&mut self) {
+        // What was acknowledged under the old rule is committed by it.
+        self.tell_leader_progress();
         let (policy, local) = (self.policy(), self.local_rule());
         let options = leader_options(&self.node, self.node.replication.identity());
         self.lead(|core, now_ms, out| {
