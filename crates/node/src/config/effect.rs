@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::log::Fsync;
 use crate::node::Node;
-use crate::replication::Order;
 use crate::snapshot;
 
 use super::registry::POLICIES;
@@ -36,7 +35,7 @@ pub fn take_effect(node: &Node) {
         (false, true) => access.set_lru(),
         _ => {}
     }
-    node.replication.orders.put(Order::Reconfigure);
+    node.replication.ask_to_reconfigure();
     node.post.wake_peers();
 }
 

@@ -3,6 +3,7 @@
 use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Group, Spec};
 
 use super::help::{container, help, reply_help};
+use super::ordered::configure;
 use crate::config;
 use crate::handler::{Flow, NodeCall, NodeHandler};
 
@@ -87,10 +88,7 @@ fn set(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     let words: Vec<&[u8]> = call.args.skip(2).iter().collect();
     let pairs: Vec<(&[u8], &[u8])> =
         words.as_chunks::<2>().0.iter().map(|[name, value]| (*name, *value)).collect();
-    config::set(&call.worker.node, &pairs)
-        .map_err(|error| CommandError::Detailed(format!("ERR {error}")))?;
-    call.reply().ok();
-    Ok(Flow::Continue)
+    configure(call, &pairs, |error| CommandError::Detailed(format!("ERR {error}")))
 }
 
 const REWRITE: Command<NodeHandler> = Command::new(

@@ -4,6 +4,7 @@ use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Group, Spec};
 
 use super::fields::Fields;
 use super::help::{container, help, reply_help};
+use super::ordered::configure;
 use crate::config::{self, ConfigError, Value};
 use crate::handler::{Flow, NodeCall, NodeHandler};
 
@@ -146,14 +147,12 @@ fn alter(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
         return Err(CommandError::Detailed(text));
     }
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
-    config::set(&call.worker.node, &pairs).map_err(|error| match error {
+    configure(call, &pairs, |error| match error {
         ConfigError::Refused { name, reason } => {
             CommandError::Detailed(format!("ERR {name}: {reason}"))
         }
         ConfigError::Unknown(_) => CommandError::Syntax,
-    })?;
-    call.reply().ok();
-    Ok(Flow::Continue)
+    })
 }
 
 const HELP: Command<NodeHandler> = help(|call| {
@@ -243,5 +242,27 @@ mod tests {
         assert!(info.contains(policies), "{info}");
         let mut asked = std::iter::from_fn(|| node.node.replication.orders.take());
         assert!(asked.any(|order| order == Order::Reconfigure));
+    }
+
+    #[test]
+    fn a_policy_is_in_force_when_the_reply_comes() {
+        let mut node = TestNode::new();
+        let mut client = node.client();
+        let replication = &node.node.replication;
+        replication.set_configured(replication.configuration());
+        node.check(&mut client, &[("KEYSPACE ALTER default acks sync", "")]);
+        let replication = &node.node.replication;
+        replication.set_configured(replication.configuration());
+        node.check(
+            &mut client,
+            &[
+                ("KEYSPACE ALTER default acks sync", "+OK"),
+                ("KEYSPACE ALTER default fsync always", "+OK"),
+                ("CONFIG SET min-replicas-to-write 1", ""),
+            ],
+        );
+        node.pass_ms(10_000);
+        let answer = node.run(&mut client, "CONFIG SET min-replicas-to-write 1");
+        assert!(answer.starts_with("-UNKNOWN the order was given"), "{answer}");
     }
 }

@@ -121,7 +121,7 @@ const UNBLOCKED: &str = "UNBLOCKED force unblock from blocking operation, instan
 /// How many followers that get records have come so far.
 fn count(call: &mut NodeCall<'_>, has: impl Fn(&FollowerRow) -> bool) -> i64 {
     // Before the rows: what changes behind this wakes us again.
-    call.worker.acks_seen = Some(call.worker.node.replication.acks());
+    call.worker.changes_seen = Some(call.worker.node.replication.changes());
     let rows = call.worker.node.replication.followers();
     rows.iter().filter(|row| row.state.is_online() && has(row)).count() as i64
 }

@@ -6,16 +6,20 @@ use std::sync::atomic::Ordering::Relaxed;
 use trefoil_clock::{EpochTable, Hlc, Identity, Lsn, NodeId, Position};
 use trefoil_log::{Disk, TailError, TailReader, put_run};
 use trefoil_replication::{
-    AckLevel as Level, AckPolicy, Acks as CoreAcks, CloseReason, Leader, LeaderAction, LeaderEvent,
-    LeaderOptions, LeaderStart, LinkId, LocalRule, LogState, OnLost,
+    AckLevel as Level, AckPolicy, Acks as CoreAcks, CloseReason, FollowerRow, Leader, LeaderAction,
+    LeaderEvent, LeaderOptions, LeaderStart, LinkId, LocalRule, LogState, OnLost, RowState,
 };
-use trefoil_wire::peer::{Append, Fence, Heartbeat, Message};
+use trefoil_wire::peer::{Append, Fence, Heartbeat, Message, Publish};
 
 use super::snapshots::HeldSnapshot;
 use super::{Part, Peers, SavedMembers, save_members};
 use crate::log::{Fsync, SHARD, stream};
 use crate::node::Node;
+use crate::pubsub::hub::Kind;
 use crate::replication::{AckLevel, Acks, LostAcks, Policy};
+
+/// Bytes that wait for a slow link, from which on it gets no more published messages.
+const PUBLISHED_UNSENT_MAX: usize = 32 << 20;
 
 /// See the module.
 pub(super) struct Leading<D: Disk> {
@@ -220,6 +224,31 @@ impl<D: Disk> Peers<D> {
         core.on_streamed(now_ms, link, last, runs.len() as u64, more);
     }
 
+    /// Sends what clients published to all followers that take it.
+    pub(super) fn send_publications(&mut self) {
+        let Part::Leading(leading) = &self.part else { return };
+        let rows = leading.core.rows(self.now_ms);
+        let follows = |row: &FollowerRow| {
+            matches!(row.state, RowState::CatchingUp | RowState::Streaming).then_some(row.link)?
+        };
+        let links: Vec<LinkId> = rows.iter().filter_map(follows).collect();
+        self.node.outbox.set_wanted(!links.is_empty());
+        let fence = leading.core.fence();
+        while let Some(posted) = self.node.outbox.take(Lsn(u64::MAX)) {
+            let (channel, payload) = (&*posted.channel, &*posted.payload);
+            let sharded = posted.kind == Kind::Shard;
+            let publish = Publish { after: posted.after, sharded, channel, payload };
+            for link in &links {
+                let Some(out) = self.outbound.get_mut(link) else { continue };
+                if out.unsent().len() < PUBLISHED_UNSENT_MAX {
+                    out.put_large(&fence, &Message::Publish(publish));
+                } else {
+                    self.node.outbox.dropped.fetch_add(1, Relaxed);
+                }
+            }
+        }
+    }
+
     /// Whether followers are to sync what comes at once.
     fn wants_flush(&self) -> bool {
         let policy = self.node.settings.policy();
@@ -346,6 +375,7 @@ impl<D: Disk> Peers<D> {
     }
 
     pub(super) fn reconfigure(&mut self) {
+        let configuration = self.node.replication.configuration();
         // What was acknowledged under the old rule is committed by it.
         self.tell_leader_progress();
         let (policy, local) = (self.policy(), self.local_rule());
@@ -357,6 +387,7 @@ impl<D: Disk> Peers<D> {
         });
         self.keep_acks();
         self.publish_watermarks();
+        self.node.replication.set_configured(configuration);
     }
 
     pub(super) fn order_forget(&mut self, node: NodeId) {

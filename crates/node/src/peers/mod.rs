@@ -20,6 +20,7 @@ mod snapshots;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use trefoil_clock::{Identity, Lsn, NodeId};
 use trefoil_log::Disk;
@@ -90,6 +91,8 @@ pub struct Peers<D: Disk> {
     lag_watch: LagWatch,
     /// When the metrics' and commands' view is renewed at the latest.
     report_at_ms: u64,
+    /// Changes that those who wait were woken for.
+    changes: u64,
 }
 
 /// What this node does with others now.
@@ -129,6 +132,7 @@ impl<D: Disk> Peers<D> {
             members,
             lag_watch: LagWatch::default(),
             report_at_ms: now_ms,
+            changes: 0,
         };
         match role {
             SavedRole::Follower { leader, adopts } => peers.begin_as_follower(leader, adopts),
@@ -138,6 +142,8 @@ impl<D: Disk> Peers<D> {
             }
             SavedRole::Leader => peers.begin_recovering(),
         }
+        let replication = &peers.node.replication;
+        replication.set_configured(replication.configuration());
         peers.report();
         peers
     }
@@ -153,7 +159,18 @@ impl<D: Disk> Peers<D> {
         self.tell_progress();
         self.on_timeouts();
         self.go_on_with_change();
+        self.send_publications();
         self.report();
+        self.wake_waiting();
+    }
+
+    /// Commands that wait for what changed look at it again.
+    fn wake_waiting(&mut self) {
+        let changes = self.node.replication.changes();
+        let changed = std::mem::replace(&mut self.changes, changes) != changes;
+        if changed && self.node.counters.waiting.load(Ordering::Relaxed) > 0 {
+            self.node.post.wake_waiting();
+        }
     }
 
     /// When [`Peers::step`] is to be called at the latest.

@@ -1,7 +1,5 @@
 //! What commands, metrics and people are told of the links.
 
-use std::sync::atomic::Ordering;
-
 use trefoil_clock::Lsn;
 use trefoil_log::Disk;
 use trefoil_replication::{
@@ -61,11 +59,7 @@ impl<D: Disk> Peers<D> {
         let limits = self.node.settings.replication.lag_limits();
         let events = self.lag_watch.look(&mut rows, &limits);
         self.node.announce_lag(&events);
-        if self.node.replication.set_followers(rows)
-            && self.node.counters.waiting.load(Ordering::Relaxed) > 0
-        {
-            self.node.post.wake_waiting();
-        }
+        self.node.replication.set_followers(rows);
         let floor = self.log_state().floor;
         self.node.replication.set_log_floor(floor);
         self.publish_watermarks();

@@ -87,8 +87,11 @@ pub struct Replication {
     pub partial_syncs: AtomicU64,
     /// Times that a follower's lag went above a limit.
     pub lag_alerts: AtomicU64,
-    /// How often followers have acknowledged more.
-    acks: AtomicU64,
+    /// See [`Replication::changes`].
+    changes: AtomicU64,
+    configuration: AtomicU64,
+    /// `u64::MAX`: nobody takes configurations over.
+    configured: AtomicU64,
     /// The record before the first one that the log still holds, for INFO.
     log_floor: AtomicU64,
     /// How often the epochs or the leader were told anew.
@@ -127,7 +130,9 @@ impl Replication {
             full_syncs: AtomicU64::new(0),
             partial_syncs: AtomicU64::new(0),
             lag_alerts: AtomicU64::new(0),
-            acks: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
+            configuration: AtomicU64::new(0),
+            configured: AtomicU64::new(u64::MAX),
             log_floor: AtomicU64::new(0),
             version: AtomicU64::new(1),
             state: Mutex::new(State {
@@ -163,6 +168,7 @@ impl Replication {
     /// Told by the peers thread, inside the exclusive gate or before anything is served.
     pub(crate) fn set_role(&self, role: Role) {
         self.role.store(role as u8, Ordering::Release);
+        self.on_change();
     }
 
     /// Whether a follower's data may be read: what it holds is known to be committed.
@@ -311,6 +317,7 @@ impl Replication {
     /// Told by the peers thread, once they are on disk.
     pub fn set_members(&self, members: Vec<NodeId>) {
         self.state().members = members;
+        self.on_change();
     }
 
     /// Who follows this node, as of the last message of each.
@@ -319,8 +326,8 @@ impl Replication {
         Arc::clone(&self.state().followers)
     }
 
-    /// Told by the peers thread. Whether somebody has acknowledged more than before.
-    pub fn set_followers(&self, followers: Vec<FollowerRow>) -> bool {
+    /// Told by the peers thread.
+    pub fn set_followers(&self, followers: Vec<FollowerRow>) {
         let mut state = self.state();
         let has_more = |row: &FollowerRow| {
             let before = state.followers.iter().find(|before| before.node == row.node);
@@ -331,15 +338,43 @@ impl Replication {
         state.followers = followers.into();
         drop(state);
         if more {
-            self.acks.fetch_add(1, Ordering::Release);
+            self.on_change();
         }
-        more
     }
 
-    /// Another number whenever [`Replication::followers`] have acknowledged more.
+    /// The configuration has changed: the peers thread is to take it over.
+    pub(crate) fn ask_to_reconfigure(&self) {
+        self.configuration.fetch_add(1, Ordering::AcqRel);
+        self.orders.put(Order::Reconfigure);
+    }
+
+    /// Which configuration is to be in force: another number for each.
     #[must_use]
-    pub(crate) fn acks(&self) -> u64 {
-        self.acks.load(Ordering::Acquire)
+    pub(crate) fn configuration(&self) -> u64 {
+        self.configuration.load(Ordering::Acquire)
+    }
+
+    /// Told by the peers thread: it has taken this configuration over, or a newer one.
+    pub(crate) fn set_configured(&self, configuration: u64) {
+        self.configured.store(configuration, Ordering::Release);
+        self.on_change();
+    }
+
+    /// Whether the peers thread has taken over what was configured. Yes if there is none.
+    #[must_use]
+    pub(crate) fn is_configured(&self) -> bool {
+        self.configured.load(Ordering::Acquire) >= self.configuration()
+    }
+
+    fn on_change(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// Another number whenever something has changed that a command may wait for: what followers have
+    /// acknowledged, the role, the members, the leader, the configuration in force.
+    #[must_use]
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Whom this node follows, and how that stands. None: it leads.
@@ -352,5 +387,6 @@ impl Replication {
     pub fn set_leader(&self, leader: Option<LeaderLink>) {
         self.state().leader = leader;
         self.version.fetch_add(1, Ordering::Release);
+        self.on_change();
     }
 }

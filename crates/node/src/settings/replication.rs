@@ -52,9 +52,7 @@ pub struct ReplicationSettings {
     pub serve_stale_data: AtomicBool,
     /// Shown in INFO.
     pub replica_priority: AtomicU64,
-    /// The address that a follower's clients use; empty: that of its link.
-    pub announce_ip: RwLock<Vec<u8>>,
-    /// The port that they use; 0: the one that it listens on.
+    /// The port that a follower's clients use; 0: the one that it listens on.
     pub announce_port: AtomicU64,
     /// A label.
     pub region: RwLock<Vec<u8>>,
@@ -131,7 +129,6 @@ impl Default for ReplicationSettings {
             min_replicas_max_lag_seconds: AtomicU64::new(10),
             serve_stale_data: AtomicBool::new(true),
             replica_priority: AtomicU64::new(100),
-            announce_ip: RwLock::default(),
             announce_port: AtomicU64::new(0),
             region: RwLock::default(),
             zone: RwLock::default(),

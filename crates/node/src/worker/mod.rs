@@ -64,8 +64,8 @@ pub struct Worker {
     stripes: Vec<StripeId>,
     spare: LogBatch,
     chores: tick::Chores,
-    /// What WAIT has seen of the followers, if it was asked since this was last looked at.
-    pub(crate) acks_seen: Option<u64>,
+    /// [`Replication::changes`] before a command decided to wait for one, since this was looked at.
+    pub(crate) changes_seen: Option<u64>,
     /// Bytes of data that other workers count, if it was asked for in this turn.
     others_bytes: Option<i64>,
     /// Keys that may be evicted, and the policy they were found by.
@@ -126,7 +126,7 @@ impl Worker {
             stripes: Vec::new(),
             spare: LogBatch::default(),
             chores: tick::Chores::default(),
-            acks_seen: None,
+            changes_seen: None,
             others_bytes: None,
             pool: Pool::default(),
             evicts_by: None,
@@ -375,9 +375,9 @@ impl Worker {
             && self.node.keyspace.sequencer().last_lsn() > self.follower.applied
     }
 
-    /// Whether followers have acknowledged more than WAIT has seen.
-    pub fn has_seen_less_than_acknowledged(&mut self) -> bool {
-        self.acks_seen.take().is_some_and(|seen| seen != self.node.replication.acks())
+    /// Whether something has changed that a command waits for, since it decided to.
+    pub fn has_missed_a_change(&mut self) -> bool {
+        self.changes_seen.take().is_some_and(|seen| seen != self.node.replication.changes())
     }
 
     /// Whether the node has stopped to lead since the command was admitted.

@@ -266,7 +266,7 @@ impl EventLoop {
             mailbox.expect_durable();
             if self.worker.node.released() > released
                 || self.worker.has_seen_less_than_applied()
-                || self.worker.has_seen_less_than_acknowledged()
+                || self.worker.has_missed_a_change()
             {
                 // It became so before it knew that we wait.
                 mailbox.wake();

@@ -202,9 +202,9 @@ pub(super) const REPLICATION: &[Parameter] = &[
     parameter(
         "replica-announce-ip",
         Shape::Text,
-        Place::Text(|s| &s.replication.announce_ip),
+        Place::Remembered,
         "",
-        "The address that clients of this follower use, for ROLE and INFO; empty: that of its link.",
+        "Accepted and remembered; a follower's clients find it at the address of its link.",
     )
     .also(&["slave-announce-ip"]),
     parameter(
@@ -212,9 +212,10 @@ pub(super) const REPLICATION: &[Parameter] = &[
         Shape::Integer(0, 65_535),
         Place::Number(|s| &s.replication.announce_port),
         "0",
-        "The port that they use; 0: the one that it listens on.",
+        "The port that a follower's clients use, for ROLE and INFO; 0: the one that it listens on.",
     )
-    .also(&["slave-announce-port"]),
+    .also(&["slave-announce-port"])
+    .at_start(),
     parameter(
         "region",
         Shape::Text,

@@ -13,6 +13,7 @@ use crate::handler::{Flow, NodeCall, NodeHandler};
 use crate::log::{Fsync, LogHealth};
 use crate::node::Node;
 use crate::replication::{AckLevel, Acks, FollowerRow, LinkState, Policy, Role};
+use crate::settings::FollowerWrites;
 
 pub(super) const PROMISE: Command<NodeHandler> = Command::new(
     Spec {
@@ -69,7 +70,10 @@ fn acknowledgements(node: &Node, policy: Policy) -> &'static str {
 
 fn writes(node: &Node) -> &'static str {
     match node.replication.role() {
-        Role::Following => "sent on to the leader",
+        Role::Following => match node.settings.freshness.follower_writes() {
+            FollowerWrites::Forward => "sent on to the leader",
+            FollowerWrites::Readonly | FollowerWrites::Moved => "refused: the leader takes them",
+        },
         Role::Loading => "refused: data is being loaded",
         Role::Deposed => "refused: a newer epoch has begun elsewhere",
         Role::Recovering => {
