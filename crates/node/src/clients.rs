@@ -49,6 +49,12 @@ impl Clients {
         record
     }
 
+    /// The id of the next connection.
+    #[must_use]
+    pub fn next_id(&self) -> u64 {
+        self.next_id.load(Relaxed)
+    }
+
     /// It is closed, or about to be.
     pub fn remove(&self, id: u64) -> Option<Arc<ClientRecord>> {
         self.lock().remove(&id)

@@ -91,16 +91,19 @@ impl Session {
 
     /// What it wrote or saw through this node.
     pub(crate) fn seen(&mut self, node: &Node, view: &FollowerView) -> Position {
-        let floors = node.sessions.floors();
-        let (id, clock) = (self.address.id, self.clock(node, view));
-        if let Some(freshness) = &mut self.freshness
-            && freshness.floors != floors
-        {
-            freshness.floors = floors;
-            let floor = node.sessions.floor();
-            if id < floor.before_client {
-                clock.raise(floor.seen);
-            }
+        let (id, floors) = (self.address.id, node.sessions.floors());
+        let freshness = self.freshness.get_or_insert_default();
+        let known = std::mem::replace(&mut freshness.floors, floors);
+        if known == floors {
+            return self.clock(node, view).seen();
+        }
+        let floor = node.sessions.floor();
+        if known < floor.anew {
+            (freshness.clock, freshness.former, freshness.probe) = (None, None, Probe::None);
+        }
+        let clock = self.clock(node, view);
+        if id < floor.before_client {
+            clock.raise(floor.seen);
         }
         clock.seen()
     }

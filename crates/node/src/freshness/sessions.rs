@@ -38,12 +38,14 @@ pub struct Sessions {
     floors: AtomicU64,
 }
 
-/// What connections have seen at least that existed when a node replaced its data.
+/// What connections have seen at least that existed when the node's data was replaced.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Floor {
     pub(super) seen: Position,
     /// Connections with a smaller number existed.
     pub(super) before_client: u64,
+    /// The number of the floor below which nothing that was seen counts: it was of another cluster.
+    pub(super) anew: u64,
 }
 
 impl Sessions {
@@ -67,8 +69,17 @@ impl Sessions {
     /// (the next one will be `next_client`) have seen `applied`, and must not be shown less.
     pub fn on_data_replaced(&self, applied: Position, next_client: u64) {
         let mut floor = self.floor.lock().unwrap_or_else(PoisonError::into_inner);
-        *floor = Floor { seen: applied.max(floor.seen), before_client: next_client };
+        floor.seen = applied.max(floor.seen);
+        floor.before_client = next_client;
         self.floors.fetch_add(1, Ordering::Release);
+    }
+
+    /// The node's data is of another cluster now: all sessions begin anew.
+    pub fn begin_anew(&self) {
+        let mut floor = self.floor.lock().unwrap_or_else(PoisonError::into_inner);
+        let anew = self.floors.fetch_add(1, Ordering::Release) + 1;
+        *floor = Floor { anew, ..Floor::default() };
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     #[inline]

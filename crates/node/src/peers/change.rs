@@ -369,6 +369,8 @@ impl<D: Disk> Peers<D> {
         quiet
             && self.alone(|node| {
                 node.replication.set_ready(false);
+                let seen = node.replication.epochs().position(node.keyspace.sequencer().last_lsn());
+                node.sessions.on_data_replaced(seen, node.clients.next_id());
                 Peers::<D>::publish_role(node, Role::Loading);
             })
     }
@@ -380,6 +382,9 @@ impl<D: Disk> Peers<D> {
         node.snapshots.on_start((self.options.wall_ms)(), report.snapshot_lsn);
         let end = node.log.appended();
         node.applier.clear(end);
+        if node.replication.cluster() != report.identity.cluster {
+            node.sessions.begin_anew();
+        }
         node.replication.set_identity(report.identity);
         node.replication.set_epochs(report.epochs.clone());
         node.log.set_epochs(report.epochs.clone());

@@ -190,6 +190,11 @@ fn data_that_was_replaced_must_not_show_less_to_those_who_saw_more() {
     assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Retry);
     node.node.replication.set_epochs(epochs(&[(1, 1), (2, 5)]));
     assert!(node.run(&mut client, "GET k").starts_with("-LOSTBRANCH"));
+    // Of another cluster: nothing that was seen counts.
+    node.node.sessions.begin_anew();
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Retry);
+    answer_probe(&node, 1);
+    node.check(&mut client, &[("GET k", "$4 here")]);
 }
 
 #[test]
