@@ -16,6 +16,10 @@ use crate::bench::servers::{CLIENT_CORE, Durability, Running, SERVER_CORE, Serve
 /// How often a follower is asked whether it has caught up.
 const ASK_EVERY: Duration = Duration::from_millis(1);
 
+/// What INFO calls work that would disturb a measurement.
+const BACKGROUND_WORK: [&str; 3] =
+    ["aof_rewrite_scheduled", "aof_rewrite_in_progress", "rdb_bgsave_in_progress"];
+
 /// Longest wait for a follower.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(120);
 
@@ -63,7 +67,23 @@ impl Pair {
         load::preload(&pair.leader, keys)?;
         pair.join()?;
         pair.await_caught_up()?;
+        pair.await_quiet()?;
         Ok(pair)
+    }
+
+    /// Waits until nobody writes a snapshot or rewrites an AOF, as Valkey's replica does when it has
+    /// joined.
+    fn await_quiet(&self) -> Result<()> {
+        for running in [&self.leader, &self.follower] {
+            let mut connection = running.connect()?;
+            for field in BACKGROUND_WORK {
+                // Who has no such work does not tell of it.
+                while connection.info_number("persistence", field).is_ok_and(|count| count > 0.0) {
+                    std::thread::sleep(ASK_EVERY);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Tells the follower whom to follow.
