@@ -35,6 +35,8 @@ pub struct Freshness {
     pub(crate) errand: Option<Errand>,
     /// Commands at the leader whose replies have not come.
     pub(crate) in_flight: u32,
+    /// Bytes of commands that the leader has not taken.
+    pub(crate) unsent_bytes: usize,
     /// The connection to the leader is to be given up: it has a transaction that is over here.
     gives_up: bool,
     /// The other end is a node that forwards what its clients send.
@@ -179,10 +181,11 @@ impl Session {
         self.freshness.as_mut().is_some_and(|freshness| std::mem::take(&mut freshness.gives_up))
     }
 
-    /// So many of its commands are at the leader.
-    pub fn set_in_flight(&mut self, commands: usize) {
-        self.freshness.get_or_insert_default().in_flight =
-            u32::try_from(commands).unwrap_or(u32::MAX);
+    /// So many of its commands are at the leader or on their way; so many bytes are not sent yet.
+    pub fn set_in_flight(&mut self, commands: usize, unsent_bytes: usize) {
+        let freshness = self.freshness.get_or_insert_default();
+        freshness.in_flight = u32::try_from(commands).unwrap_or(u32::MAX);
+        freshness.unsent_bytes = unsent_bytes;
         match commands {
             0 => self.restrictions.clear(Restrictions::IN_FLIGHT),
             _ => self.restrictions.set(Restrictions::IN_FLIGHT),

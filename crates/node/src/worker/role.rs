@@ -42,6 +42,8 @@ const NOT_QUEUED: &str = "ERR on a follower this command is not allowed within M
 
 /// Commands of one connection that may be at the leader at the same time.
 const IN_FLIGHT_MAX: u32 = 1_024;
+/// Bytes of them that wait until the leader takes them, from which on the next ones wait themselves.
+const UNSENT_BYTES_MAX: usize = 1 << 20;
 
 /// What a command is to a follower.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -337,7 +339,7 @@ impl Worker {
             return self.turn_down(session, entry, NO_LEADER, out);
         };
         let freshness = session.freshness.get_or_insert_default();
-        if freshness.in_flight >= IN_FLIGHT_MAX {
+        if freshness.in_flight >= IN_FLIGHT_MAX || freshness.unsent_bytes >= UNSENT_BYTES_MAX {
             return Ran::independent(Flow::Retry);
         }
         let before = freshness.transaction;

@@ -134,5 +134,6 @@ fn is_over(connection: &Connection, idle_s: u32, timeout_s: u64) -> bool {
     timeout_s != 0
         && u64::from(idle_s) > timeout_s
         && !connection.parked
+        && !connection.is_forwarding()
         && !is_subscriber(&connection.session)
 }

@@ -9,7 +9,7 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
 use mio::net::TcpStream;
-use rustls::ServerConnection;
+use rustls::Connection;
 
 /// Plain bytes that TLS may hold back while the socket takes nothing.
 const TLS_BUFFER_BYTES: usize = 64 << 10;
@@ -25,11 +25,12 @@ pub(crate) enum Transport {
 /// TLS over a socket.
 pub(crate) struct Tls {
     stream: TcpStream,
-    session: ServerConnection,
+    session: Connection,
 }
 
 impl Transport {
-    pub(crate) fn tls(stream: TcpStream, mut session: ServerConnection) -> Transport {
+    pub(crate) fn tls(stream: TcpStream, session: impl Into<Connection>) -> Transport {
+        let mut session = session.into();
         session.set_buffer_limit(Some(TLS_BUFFER_BYTES));
         Transport::Tls(Box::new(Tls { stream, session }))
     }
@@ -41,23 +42,31 @@ impl Transport {
         }
     }
 
+    /// The socket alone, for what is left to do without TLS.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        match self {
+            Transport::Plain(stream) => stream,
+            Transport::Tls(tls) => tls.stream,
+        }
+    }
+
     /// Whether a read that got less than it asked for says nothing about what is left.
     pub(super) fn reads_in_pieces(&self) -> bool {
         matches!(self, Transport::Tls(_))
     }
 
     /// Whether the peer has still to prove that it speaks TLS.
-    pub(super) fn is_handshaking(&self) -> bool {
+    pub(crate) fn is_handshaking(&self) -> bool {
         matches!(self, Transport::Tls(tls) if tls.session.is_handshaking())
     }
 
     /// Whether something was written that the socket has not taken.
-    pub(super) fn holds_back(&self) -> bool {
+    pub(crate) fn holds_back(&self) -> bool {
         matches!(self, Transport::Tls(tls) if tls.session.wants_write())
     }
 
     /// Hands the socket what is held back, as far as it takes it.
-    pub(super) fn push(&mut self) -> io::Result<()> {
+    pub(crate) fn push(&mut self) -> io::Result<()> {
         match self {
             Transport::Plain(_) => Ok(()),
             Transport::Tls(tls) => tls.push(),
@@ -65,7 +74,7 @@ impl Transport {
     }
 
     /// Says goodbye, if the protocol has a word for it.
-    pub(super) fn say_goodbye(&mut self) {
+    pub(crate) fn say_goodbye(&mut self) {
         if let Transport::Tls(tls) = self {
             tls.session.send_close_notify();
             // The peer may be gone: then nobody misses it.
@@ -74,7 +83,7 @@ impl Transport {
     }
 
     #[inline]
-    pub(super) fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         match self {
             Transport::Plain(stream) => stream.read(room),
             Transport::Tls(tls) => tls.read(room),
@@ -82,7 +91,7 @@ impl Transport {
     }
 
     #[inline]
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Transport::Plain(stream) => stream.write(bytes),
             Transport::Tls(tls) => tls.write(bytes),

@@ -276,7 +276,7 @@ fn behind_a_command_at_the_leader_everything_follows_or_waits() {
     let mut client = node.client();
     node.run(&mut client, "CONSISTENCY eventual");
     assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Forward);
-    client.session.set_in_flight(1);
+    client.session.set_in_flight(1, 0);
     for line in ["GET k", "INCR n", "MULTI"] {
         assert_eq!(flow(&mut node, &mut client, line), Flow::Forward, "{line}");
     }
@@ -284,11 +284,13 @@ fn behind_a_command_at_the_leader_everything_follows_or_waits() {
     for line in ["PING", "SELECT 1", "NONSENSE", "GET", "SUBSCRIBE c", "RESET"] {
         assert_eq!(flow(&mut node, &mut client, line), Flow::Retry, "{line}");
     }
-    client.session.set_in_flight(2_000);
+    client.session.set_in_flight(2_000, 0);
     assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Retry, "there is a limit");
+    client.session.set_in_flight(1, 2 << 20);
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Retry, "of bytes as well");
     become_one(&node, Role::Leading);
     assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Retry);
-    client.session.set_in_flight(0);
+    client.session.set_in_flight(0, 0);
     node.check(&mut client, &[("SET k v", "+OK")]);
 }
 

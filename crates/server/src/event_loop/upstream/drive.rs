@@ -148,7 +148,6 @@ impl EventLoop {
             let Some(upstream) = &mut connection.upstream else { continue };
             upstream.touched = false;
             upstream.ask(now_ms);
-            connection.session.set_in_flight(upstream.expected.len());
             if !upstream.listed && !upstream.expected.is_empty() {
                 upstream.listed = true;
                 self.upstreams.waiting.push(key);
@@ -162,11 +161,14 @@ impl EventLoop {
                 State::Down if upstream.expected.is_empty() => {}
                 State::Down => self.dial(key, leader.as_ref()),
                 State::Connecting | State::Naming => {}
-                State::Greeting(_) | State::Up => {
-                    if let Err(error) = upstream.write() {
-                        self.lose_upstream(key, &error.to_string());
+                State::Greeting(_) | State::Up => match upstream.write() {
+                    Ok(()) => {
+                        upstream.tell(&mut connection.session);
+                        // It may wait for this.
+                        self.impatient |= connection.parked;
                     }
-                }
+                    Err(error) => self.lose_upstream(key, &error.to_string()),
+                },
             }
         }
     }

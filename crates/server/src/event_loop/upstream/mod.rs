@@ -159,7 +159,7 @@ pub(super) fn forward(
         upstream.disconnect();
     }
     upstream.push(args, errand, (session.db, session.protocol), now_ms);
-    session.set_in_flight(upstream.expected.len());
+    upstream.tell(session);
     !std::mem::replace(&mut upstream.touched, true)
 }
 
@@ -168,6 +168,11 @@ impl Upstream {
     #[inline]
     pub(super) fn held_from(&self) -> u64 {
         self.held.as_ref().map_or(u64::MAX, |held| held.from)
+    }
+
+    /// Tells the session what is under way.
+    fn tell(&self, session: &mut Session) {
+        session.set_in_flight(self.expected.len(), self.output.len() - self.head);
     }
 
     fn push(&mut self, args: Args<'_>, errand: Errand, like: (u8, Protocol), now_ms: u64) {
@@ -316,7 +321,7 @@ impl Connection {
                 Reply::new(&mut self.out, self.session.protocol).error(text);
             }
         }
-        self.session.set_in_flight(0);
+        self.session.set_in_flight(0, 0);
         self.session.on_leader_lost();
         unknown
     }

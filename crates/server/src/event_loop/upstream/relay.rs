@@ -51,7 +51,7 @@ impl Upstream {
                 _ => return Err("it answers what it was not asked".into()),
             }
         }
-        client.session.set_in_flight(self.expected.len());
+        self.tell(&mut client.session);
         Ok(())
     }
 
