@@ -17,7 +17,7 @@ use crate::freshness::Sessions;
 use crate::log::{Fsync, LogQueue};
 use crate::mail::{Mail, Post};
 use crate::pause::Pause;
-use crate::pubsub::Hub;
+use crate::pubsub::{Hub, Outbox};
 use crate::replication::Replication;
 use crate::session::Restrictions;
 use crate::settings::Settings;
@@ -55,6 +55,8 @@ pub struct Node {
     pub special: AtomicU64,
     /// Who listens to which channels.
     pub hub: Hub,
+    /// Messages that followers' clients are to get, or (of a follower) this node's.
+    pub outbox: Outbox,
     pub(crate) pause: Pause,
     /// How many workers there are.
     pub workers: usize,
@@ -94,6 +96,7 @@ impl Node {
             snapshots,
             special: AtomicU64::new(0),
             hub: Hub::new(),
+            outbox: Outbox::default(),
             pause: Pause::default(),
             workers,
             counters: Counters::new(workers),

@@ -17,6 +17,8 @@ use super::snapshots::Incoming;
 use super::{Dial, LeaderAddress, Part, Peers, SavedRole};
 use crate::applier::{Received, ReceivedRun};
 use crate::log::{SHARD, stream};
+use crate::pubsub::Posted;
+use crate::pubsub::hub::Kind;
 
 /// Pause before a leader is dialled again, milliseconds.
 const REDIAL_MS: u64 = 250;
@@ -116,6 +118,7 @@ impl<D: Disk> Peers<D> {
         node.log.set_epochs(epochs);
         node.log.set_needed_after(None);
         node.log.set_urgent(true);
+        node.outbox.set_wanted(false);
         node.replication.set_remote(None);
         node.replication.set_ready(false);
         node.replication.set_followers(Vec::new());
@@ -183,6 +186,14 @@ impl<D: Disk> Peers<D> {
             FollowerAction::Clock(clock) => {
                 self.node.replication.observe_stream_ms(clock.millis());
             }
+            FollowerAction::Deliver { after } => {
+                if let Some(Message::Publish(publish)) = current {
+                    let kind = if publish.sharded { Kind::Shard } else { Kind::Plain };
+                    let (channel, payload) = (publish.channel.into(), publish.payload.into());
+                    self.node.outbox.put(Posted { kind, channel, payload, after });
+                    self.deliver();
+                }
+            }
             FollowerAction::BeginInstall { offer, from } => {
                 self.node.replication.full_syncs.fetch_add(1, Relaxed);
                 if let Err(error) = self.open_incoming(from) {
@@ -218,6 +229,15 @@ impl<D: Disk> Peers<D> {
                 self.leave_leader(super::report::left_because(reason));
             }
             FollowerAction::Event(event) => self.on_follower_event(&event),
+        }
+    }
+
+    /// Hands out the messages whose records are visible.
+    fn deliver(&self) {
+        let applied = self.node.applier.applied();
+        while let Some(posted) = self.node.outbox.take(applied) {
+            let message = (&*posted.channel, &*posted.payload);
+            self.node.hub.publish(&*self.node.post, posted.kind, message, Lsn::ZERO);
         }
     }
 
@@ -372,6 +392,7 @@ impl<D: Disk> Peers<D> {
         }
         if told.2 != now.2 {
             self.follow(None, |core, now_ms, out| core.on_applied(now_ms, now.2, out));
+            self.deliver();
             self.publish_freshness();
         }
     }

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use trefoil_clock::{EpochTable, Hlc, Identity, Lsn, NodeId, Position};
 use trefoil_log::{Disk, TailError, TailReader, put_run};
 use trefoil_replication::{
-    AckLevel as Level, AckPolicy, Acks as CoreAcks, CloseReason, FollowerRow, Leader, LeaderAction,
-    LeaderEvent, LeaderOptions, LeaderStart, LinkId, LocalRule, LogState, OnLost, RowState,
+    AckLevel as Level, AckPolicy, Acks as CoreAcks, CloseReason, Leader, LeaderAction, LeaderEvent,
+    LeaderOptions, LeaderStart, LinkId, LocalRule, LogState, OnLost,
 };
 use trefoil_wire::peer::{Append, Fence, Heartbeat, Message, Publish};
 
@@ -225,20 +225,15 @@ impl<D: Disk> Peers<D> {
     }
 
     /// Sends what clients published to all followers that take it.
-    pub(super) fn send_publications(&mut self) {
+    pub(super) fn send_publications(&mut self, links: &[LinkId]) {
         let Part::Leading(leading) = &self.part else { return };
-        let rows = leading.core.rows(self.now_ms);
-        let follows = |row: &FollowerRow| {
-            matches!(row.state, RowState::CatchingUp | RowState::Streaming).then_some(row.link)?
-        };
-        let links: Vec<LinkId> = rows.iter().filter_map(follows).collect();
         self.node.outbox.set_wanted(!links.is_empty());
         let fence = leading.core.fence();
         while let Some(posted) = self.node.outbox.take(Lsn(u64::MAX)) {
             let (channel, payload) = (&*posted.channel, &*posted.payload);
             let sharded = posted.kind == Kind::Shard;
             let publish = Publish { after: posted.after, sharded, channel, payload };
-            for link in &links {
+            for link in links {
                 let Some(out) = self.outbound.get_mut(link) else { continue };
                 if out.unsent().len() < PUBLISHED_UNSENT_MAX {
                     out.put_large(&fence, &Message::Publish(publish));

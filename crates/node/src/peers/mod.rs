@@ -159,7 +159,6 @@ impl<D: Disk> Peers<D> {
         self.tell_progress();
         self.on_timeouts();
         self.go_on_with_change();
-        self.send_publications();
         self.report();
         self.wake_waiting();
     }

@@ -29,8 +29,11 @@ impl<D: Disk> Peers<D> {
 
     fn report_followers(&mut self) {
         let Part::Leading(leading) = &self.part else { return };
-        let mut rows = Vec::new();
+        let (mut rows, mut links) = (Vec::new(), Vec::new());
         for row in leading.core.rows(self.now_ms) {
+            if matches!(row.state, RowState::CatchingUp | RowState::Streaming) {
+                links.extend(row.link);
+            }
             let inbound = row.link.and_then(|link| self.inbound.get(&link));
             rows.push(FollowerRow {
                 node: row.node,
@@ -63,6 +66,7 @@ impl<D: Disk> Peers<D> {
         let floor = self.log_state().floor;
         self.node.replication.set_log_floor(floor);
         self.publish_watermarks();
+        self.send_publications(&links);
     }
 
     fn report_leader(&self) {

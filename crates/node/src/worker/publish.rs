@@ -1,5 +1,6 @@
 //! Messages to channels, and the end of a session.
 
+use crate::pubsub::Posted;
 use crate::pubsub::hub::Kind;
 use crate::session::Session;
 
@@ -33,6 +34,11 @@ impl Worker {
     fn send_message(&self, kind: Kind, channel: &[u8], payload: &[u8]) -> usize {
         let node = &*self.node;
         let depends_on = node.keyspace.sequencer().last_lsn();
+        if node.outbox.is_wanted() {
+            let (channel, payload) = (channel.into(), payload.into());
+            node.outbox.put(Posted { kind, channel, payload, after: depends_on });
+            node.post.wake_peers();
+        }
         node.hub.publish(&*node.post, kind, (channel, payload), depends_on)
     }
 

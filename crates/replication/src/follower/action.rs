@@ -35,6 +35,12 @@ pub enum FollowerAction {
     CommitTo(Lsn),
     /// The leader's clock: the time by which keys expire.
     Clock(Hlc),
+    /// Hand the published message that is being handled to those who listen, once this record is
+    /// applied.
+    Deliver {
+        /// The record.
+        after: Lsn,
+    },
     /// Open the place for a snapshot; keep this many bytes of the one that is there (0: none).
     BeginInstall {
         /// Which snapshot.

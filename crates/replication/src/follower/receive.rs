@@ -48,6 +48,7 @@ impl Follower {
             Message::Chunk(chunk) => self.on_chunk(now_ms, chunk, out),
             Message::Pull { after } => self.on_pull(*after, out),
             Message::Restart => self.ask(out),
+            Message::Publish(publish) => out.push(FollowerAction::Deliver { after: publish.after }),
             Message::Follow(_)
             | Message::Ack(_)
             | Message::Probe { .. }

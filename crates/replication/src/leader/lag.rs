@@ -105,7 +105,8 @@ impl LogMeter {
         let (from, from_bytes) = *self.samples.get(after.checked_sub(1)?)?;
         let (to, to_bytes) = self.samples.get(after).copied().unwrap_or(self.end);
         let records = u128::from((to.0 - from.0).max(1));
-        let part = u128::from(to_bytes.saturating_sub(from_bytes)) * u128::from(lsn.0 - from.0) / records;
+        let part =
+            u128::from(to_bytes.saturating_sub(from_bytes)) * u128::from(lsn.0 - from.0) / records;
         let at = from_bytes + u64::try_from(part).expect("a part of the bytes of a log");
         Some(self.end.1.saturating_sub(at))
     }

@@ -57,7 +57,8 @@ impl Leader {
             | Message::Offer(_)
             | Message::Chunk(_)
             | Message::Pull { .. }
-            | Message::Restart => self.close(now_ms, link, CloseReason::Malformed, out),
+            | Message::Restart
+            | Message::Publish(_) => self.close(now_ms, link, CloseReason::Malformed, out),
         }
     }
 

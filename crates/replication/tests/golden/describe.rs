@@ -87,6 +87,7 @@ pub(crate) fn follower_action(action: &FollowerAction) -> String {
         }
         FollowerAction::CommitTo(lsn) => format!("apply to {lsn}"),
         FollowerAction::Clock(clock) => format!("clock {}", clock.0),
+        FollowerAction::Deliver { after } => format!("deliver after {after}"),
         FollowerAction::BeginInstall { offer, from } => {
             format!("fetch {} into a file that has {from} bytes", name(offer.snapshot))
         }

@@ -194,6 +194,7 @@ impl Node {
                 FollowerAction::Append { .. }
                 | FollowerAction::Adopt { .. }
                 | FollowerAction::Clock(_)
+                | FollowerAction::Deliver { .. }
                 | FollowerAction::SendTail { .. }
                 | FollowerAction::Ready
                 | FollowerAction::ProbeAnswered { .. }

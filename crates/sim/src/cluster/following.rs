@@ -79,7 +79,7 @@ impl World {
                 self.wake_applier(slot);
                 self.check_snapshots(slot);
             }
-            FollowerAction::Clock(_) => {}
+            FollowerAction::Clock(_) | FollowerAction::Deliver { .. } => {}
             FollowerAction::BeginInstall { offer, from } => {
                 self.met.event(if from > 0 { "transfers resumed" } else { "transfers begun" });
                 let incoming = &mut self.nodes[slot].disk.incoming;
@@ -145,7 +145,7 @@ impl World {
     pub(crate) fn on_dial(&mut self, slot: usize) {
         let Role::Following(following) = &self.process(slot).role else { return };
         let (whom, old) = (following.whom, following.link);
-        if old.is_some() {
+        if old.is_some() || whom == slot {
             return;
         }
         let link = self.dial(slot, whom);

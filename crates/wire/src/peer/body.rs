@@ -6,8 +6,8 @@ use trefoil_clock::{EpochEntry, Lsn, Position};
 use super::input::Input;
 use super::kind::Kind;
 use super::message::{
-    Ack, Append, Chunk, Fence, Follow, Heartbeat, Message, Offer, Refuse, RefuseReason, SnapshotId,
-    Welcome,
+    Ack, Append, Chunk, Fence, Follow, Heartbeat, Message, Offer, Publish, Refuse, RefuseReason,
+    SnapshotId, Welcome,
 };
 
 fn put_u64(out: &mut Vec<u8>, value: u64) {
@@ -86,6 +86,14 @@ pub(super) fn put_body<'a>(out: &mut Vec<u8>, message: &Message<'a>) -> &'a [u8]
         Message::Pull { after } => put_position(out, *after),
         Message::Pulled { end } => put_position(out, *end),
         Message::Restart => {}
+        Message::Publish(publish) => {
+            put_u64(out, publish.after.0);
+            out.push(u8::from(publish.sharded));
+            let channel = u32::try_from(publish.channel.len()).expect("a channel is an argument");
+            out.extend_from_slice(&channel.to_le_bytes());
+            out.extend_from_slice(publish.channel);
+            return publish.payload;
+        }
     }
     &[]
 }
@@ -141,6 +149,7 @@ pub(super) fn read_body(kind: Kind, body: &[u8]) -> Option<Message<'_>> {
         Kind::Pull => Message::Pull { after: input.position()? },
         Kind::Pulled => Message::Pulled { end: input.position()? },
         Kind::Restart => Message::Restart,
+        Kind::Publish => Message::Publish(read_publish(&mut input)?),
     };
     input.is_empty().then_some(message)
 }
@@ -170,6 +179,13 @@ fn read_refuse<'a>(input: &mut Input<'a>) -> Option<Refuse<'a>> {
         .into_iter()
         .find(|reason| *reason as u8 == byte)?;
     Some(Refuse { reason, text: std::str::from_utf8(input.rest()).ok()? })
+}
+
+fn read_publish<'a>(input: &mut Input<'a>) -> Option<Publish<'a>> {
+    let (after, sharded) = (input.lsn()?, input.flag()?);
+    let channel = input.u32()? as usize;
+    let (channel, payload) = input.rest().split_at_checked(channel)?;
+    Some(Publish { after, sharded, channel, payload })
 }
 
 fn read_append<'a>(input: &mut Input<'a>) -> Option<Append<'a>> {

@@ -41,11 +41,13 @@ pub enum Kind {
     Pulled = 13,
     /// [`Message::Restart`].
     Restart = 14,
+    /// [`Message::Publish`].
+    Publish = 15,
 }
 
 impl Kind {
     /// Every kind, in the order of its bytes, which begin with 1.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Follow,
         Kind::Welcome,
         Kind::Refuse,
@@ -60,6 +62,7 @@ impl Kind {
         Kind::Pull,
         Kind::Pulled,
         Kind::Restart,
+        Kind::Publish,
     ];
 
     pub(super) fn from_byte(byte: u8) -> Option<Kind> {
@@ -70,7 +73,7 @@ impl Kind {
     /// has to get across whole; nothing else needs more than [`FRAME_MAX`].
     pub(super) fn len_max(self) -> u32 {
         match self {
-            Kind::Append => u32::MAX,
+            Kind::Append | Kind::Publish => u32::MAX,
             Kind::Chunk => FRAME_MAX,
             _ => PLAIN_MAX,
         }
@@ -96,6 +99,7 @@ impl Message<'_> {
             Message::Pull { .. } => Kind::Pull,
             Message::Pulled { .. } => Kind::Pulled,
             Message::Restart => Kind::Restart,
+            Message::Publish(_) => Kind::Publish,
         }
     }
 }
@@ -110,6 +114,6 @@ mod tests {
             assert_eq!(Kind::from_byte(kind as u8), Some(kind));
         }
         assert_eq!(Kind::from_byte(0), None);
-        assert_eq!(Kind::from_byte(15), None);
+        assert_eq!(Kind::from_byte(Kind::ALL.len() as u8 + 1), None);
     }
 }

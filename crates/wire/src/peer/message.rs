@@ -69,6 +69,8 @@ pub enum Message<'a> {
     },
     /// Leader to follower: you are not needed any more in this epoch; ask me again.
     Restart,
+    /// Leader to follower: a client published a message; no record.
+    Publish(Publish<'a>),
 }
 
 /// See [`Message::Follow`].
@@ -199,4 +201,17 @@ pub struct Chunk<'a> {
     pub offset: u64,
     /// The bytes.
     pub bytes: &'a [u8],
+}
+
+/// See [`Message::Publish`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Publish<'a> {
+    /// Not to be seen before this record is.
+    pub after: Lsn,
+    /// It is for a shard channel.
+    pub sharded: bool,
+    /// Where it was published.
+    pub channel: &'a [u8],
+    /// What.
+    pub payload: &'a [u8],
 }

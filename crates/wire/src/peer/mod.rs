@@ -27,7 +27,7 @@ pub use handshake::{
 };
 pub use kind::{FRAME_MAX, Kind};
 pub use message::{
-    Ack, Append, Chunk, Fence, Follow, Heartbeat, Message, Offer, Refuse, RefuseReason, SnapshotId,
-    Welcome,
+    Ack, Append, Chunk, Fence, Follow, Heartbeat, Message, Offer, Publish, Refuse, RefuseReason,
+    SnapshotId, Welcome,
 };
 pub use reader::FrameReader;
