@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use trefoil_clock::{ClusterId, EpochTable, Identity, Lsn, NodeId, Position};
+use trefoil_clock::{ClusterId, Epoch, EpochTable, Identity, Lsn, NodeId, Position};
 use trefoil_wire::peer::Offer;
 
 use super::record::Record;
@@ -124,6 +124,8 @@ pub(crate) struct Disk {
     pub(crate) duty: Duty,
     /// The electable set as this node wrote it down when it led.
     pub(crate) members: Vec<NodeId>,
+    /// The newest epoch that this node began, whatever became of its log since.
+    pub(crate) began: Epoch,
     /// The last stop was clean; the marker goes away at the next start.
     pub(crate) clean: bool,
     /// Ids of records in the diverged archive.
@@ -142,6 +144,7 @@ impl Disk {
             reseed: false,
             duty,
             members: Vec::new(),
+            began: Epoch(0),
             clean: false,
             archive: Vec::new(),
             archived_snapshots: Vec::new(),

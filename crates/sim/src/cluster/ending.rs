@@ -23,7 +23,7 @@ impl World {
         }
         for slot in 0..self.nodes.len() {
             let node = &mut self.nodes[slot];
-            (node.paused_until, node.full_until) = (0, 0);
+            (node.paused_until, node.full_until, node.unseen_until) = (0, 0, 0);
             if node.process.is_none() {
                 self.start_later(slot);
             }

@@ -21,7 +21,7 @@ impl World {
         let nodes = self.nodes.len() as u64;
         let slot = self.dice.below(nodes) as usize;
         let other = (slot + 1 + self.dice.below(nodes - 1) as usize) % self.nodes.len();
-        match self.dice.below(24) {
+        match self.dice.below(26) {
             0..=2 => self.fault_kill(slot),
             3 | 4 => self.fault_power(slot),
             5 => self.fault_power_everywhere(),
@@ -35,6 +35,7 @@ impl World {
             19 => self.fault_sync_fails(slot),
             20 | 21 => self.fault_slow_link(slot, other),
             22 => self.fault_clock_jumps(slot),
+            23 | 24 => self.fault_unseen(slot),
             _ => self.fault_kill_during_transfer(),
         }
     }
@@ -63,19 +64,32 @@ impl World {
 
     /// Whether a power loss at a node can take what was acknowledged.
     fn power_matters(&self, slot: usize) -> bool {
-        let policy = self.operator.policy;
         let led = self.nodes[slot].disk.duty == Duty::Lead;
-        let received = policy.level == AckLevel::Received || !self.plan.steady;
-        let appended = led && self.plan.local == LocalRule::Appended;
-        received || appended
+        self.only_received() || led && self.plan.local == LocalRule::Appended
     }
 
-    /// Whether the promises cover one more loss of data. Careless people and `async` promise nothing
-    /// that it could break.
+    /// Followers acknowledge, at times, what they have not synced: nothing is promised then for the
+    /// case that the power goes.
+    fn only_received(&self) -> bool {
+        self.plan.policy.level == AckLevel::Received || !self.plan.steady
+    }
+
+    /// Whether the run has promises that a loss of data could break. Careless people and `async`
+    /// promise nothing that it could.
+    fn is_promised(&self) -> bool {
+        let acknowledged = self.plan.policy.acks != Acks::Async || !self.plan.steady;
+        self.plan.care == Care::Careful && acknowledged
+    }
+
+    /// Whether the promises cover that the power goes at a node.
+    fn power_may_go(&mut self, slot: usize) -> bool {
+        let covered = !(self.is_promised() && self.only_received());
+        covered && (!self.power_matters(slot) || self.may_lose())
+    }
+
+    /// Whether the promises cover one more loss of data.
     fn may_lose(&mut self) -> bool {
-        let promised = self.plan.care == Care::Careful
-            && (self.plan.policy.acks != Acks::Async || !self.plan.steady);
-        if promised && self.losses >= self.plan.losses_max {
+        if self.is_promised() && self.losses >= self.plan.losses_max {
             return false;
         }
         self.losses += 1;
@@ -83,7 +97,7 @@ impl World {
     }
 
     fn fault_power(&mut self, slot: usize) {
-        if self.nodes[slot].process.is_some() && (!self.power_matters(slot) || self.may_lose()) {
+        if self.nodes[slot].process.is_some() && self.power_may_go(slot) {
             self.met.fault("power lost");
             self.lose_power(slot);
         }
@@ -92,7 +106,8 @@ impl World {
     /// The power goes for all at once.
     fn fault_power_everywhere(&mut self) {
         let matters = (0..self.nodes.len()).filter(|slot| self.power_matters(*slot)).count();
-        if matters == 0 || matters == 1 && self.may_lose() {
+        let covered = !(self.is_promised() && self.only_received());
+        if matters == 0 || covered && matters == 1 && self.may_lose() {
             self.met.fault("power lost everywhere");
             for slot in 0..self.nodes.len() {
                 self.lose_power(slot);
@@ -114,7 +129,8 @@ impl World {
         let id = NodeId(slot as u128 + 1 + u128::from(node.generation) * 1_000);
         let old = node.disk.identity.node;
         let intended = self.operator.intended;
-        let whom = if intended == slot { (slot + 1) % self.nodes.len() } else { intended };
+        // A new node has nobody to follow as long as the one that is to lead is itself.
+        let whom = intended;
         let duty = if self.dice.one_in(3) {
             // It starts as it would anew: alone, leading a history of its own. Nobody may follow it.
             self.met.event("empty leaders of their own history");
@@ -182,7 +198,7 @@ impl World {
 
     /// Pitfall 7: a failed sync ends the process; what it covered may be lost with the next power loss.
     fn fault_sync_fails(&mut self, slot: usize) {
-        if self.nodes[slot].process.is_some() && (!self.power_matters(slot) || self.may_lose()) {
+        if self.nodes[slot].process.is_some() && self.power_may_go(slot) {
             self.met.fault("syncs that fail");
             self.lose_power(slot);
         }
@@ -192,6 +208,13 @@ impl World {
         let slow = self.dice.one_in(2);
         self.net.delay[from][to] = if slow { (1 + self.dice.below(60)) * MS } else { 200 };
         self.met.fault("links that became slow or fast");
+    }
+
+    /// A node that works, and that people can't get through to: they may take it for dead.
+    fn fault_unseen(&mut self, slot: usize) {
+        self.nodes[slot].unseen_until = self.now + (100 + self.dice.below(2_500)) * MS;
+        self.met.fault("nodes that people can't reach");
+        self.trace(format_args!("n{slot} is out of people's reach"));
     }
 
     /// Wall clocks jump, forward and back.

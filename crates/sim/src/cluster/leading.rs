@@ -4,7 +4,7 @@ use trefoil_clock::{Epoch, EpochEntry, Lsn, NodeId, Position};
 use trefoil_replication::{
     AckLevel, Acks, CloseReason, Leader, LeaderAction, LeaderEvent, LeaderOptions, LeaderStart, LinkId, LogState,
 };
-use trefoil_wire::peer::{Ack, Append, Chunk, Fence, Heartbeat, Message, SnapshotId};
+use trefoil_wire::peer::{Append, Chunk, Fence, Heartbeat, Message, SnapshotId};
 
 use super::agenda::MS;
 use super::disk::Disk;
@@ -242,6 +242,10 @@ impl World {
     /// The node leads from here on, in this epoch: a new one begins with a synced note and a barrier.
     pub(crate) fn lead(&mut self, slot: usize, epoch: Epoch, begins: Begins, committed: Lsn) {
         self.flush_queue(slot);
+        // An epoch is begun once: a log that was lost does not bring the old ones back.
+        let disk = &mut self.nodes[slot].disk;
+        let epoch = if begins == Begins::Epoch { epoch.max(disk.began.next()) } else { epoch };
+        disk.began = epoch;
         let identity = self.nodes[slot].disk.identity;
         let process = self.process(slot);
         if begins == Begins::Epoch {
@@ -309,7 +313,9 @@ impl World {
         if !matches!(self.process(slot).role, Role::Leading(_)) {
             return;
         }
-        self.nodes[slot].disk.members.clone_from(&members);
+        if self.defect != Defect::NonMemberCounts {
+            self.nodes[slot].disk.members.clone_from(&members);
+        }
         self.with_leader(slot, |core, now, out| core.on_members_persisted(now, &members, out));
     }
 
@@ -321,40 +327,16 @@ impl World {
         fence: &Fence,
         message: &Message<'_>,
     ) {
-        let (mut link, mut fence, mut message) = (link, *fence, message.clone());
+        let (mut fence, mut message) = (*fence, message.clone());
         let own = self.leader_fence(slot);
-        match (self.defect, &mut message) {
-            (Defect::OldEpochAccepted, Message::Ack(ack)) if fence.epoch != own.epoch => {
-                (fence.epoch, ack.received.epoch) = (own.epoch, own.epoch);
-            }
-            (Defect::NonMemberCounts, Message::Ack(ack)) => {
-                if let Some((other, node)) = self.member_to_pose_as(slot, link, fence.sender, ack) {
-                    (link, fence.sender) = (other, node);
-                }
-            }
-            _ => {}
+        if self.defect == Defect::OldEpochAccepted
+            && fence.epoch != own.epoch
+            && let Message::Ack(ack) = &mut message
+        {
+            (fence.epoch, ack.received.epoch) = (own.epoch, own.epoch);
         }
         let id = LinkId(link as u64);
         self.with_leader(slot, |core, now, out| core.on_message(now, id, &fence, &message, out));
-    }
-
-    /// The defect: a link of a member that is behind, as which somebody else acknowledges.
-    fn member_to_pose_as(
-        &mut self,
-        slot: usize,
-        link: usize,
-        sender: NodeId,
-        ack: &Ack,
-    ) -> Option<(usize, NodeId)> {
-        let now = self.local_ms(slot);
-        let Role::Leading(leading) = &self.process(slot).role else { return None };
-        let rows = leading.core.rows(now);
-        rows.iter().find(|row| row.node == sender).filter(|row| !row.member)?;
-        let posed = rows.iter().find(|row| {
-            row.member && row.flushed < ack.flushed && row.sent >= ack.received.lsn && row.link.is_some()
-        })?;
-        let other = posed.link?.0 as usize;
-        (other != link).then_some((other, posed.node))
     }
 }
 

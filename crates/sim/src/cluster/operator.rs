@@ -19,8 +19,9 @@ pub(crate) struct Operator {
     pub(crate) intended: usize,
     /// The policy that is to hold.
     pub(crate) policy: AckPolicy,
-    /// The epoch in which the intended leader was last seen.
+    /// The epoch in which the intended leader was last seen, and who that was.
     term: Epoch,
+    leader: NodeId,
     /// The electable set that a leader last told.
     seen_members: Vec<NodeId>,
     /// Nodes say that two lead in one epoch.
@@ -36,6 +37,7 @@ impl Operator {
             intended: 0,
             policy,
             term: Epoch(0),
+            leader: NodeId(1),
             seen_members: Vec::new(),
             two_leaders: false,
             missing_since: None,
@@ -68,7 +70,7 @@ impl World {
 
     /// Whether the person gets through to a node.
     fn reaches(&self, slot: usize) -> bool {
-        self.takes_orders(slot)
+        self.takes_orders(slot) && self.nodes[slot].unseen_until <= self.now
     }
 
     /// Whether the intended leader is seen leading.
@@ -81,6 +83,7 @@ impl World {
         let Role::Leading(leading) = &self.process(slot).role else { return false };
         let (members, term) = (leading.core.members(), leading.core.fence().epoch);
         (self.operator.seen_members, self.operator.term) = (members, term);
+        self.operator.leader = self.nodes[slot].disk.identity.node;
         true
     }
 
@@ -250,7 +253,7 @@ impl World {
         let others = reports.iter().filter(|(_, slot)| *slot != old).count();
         let enough = self.nodes.len() - 1 - others <= self.silent_max();
         match reports.last() {
-            Some(&(_, slot)) if enough && self.a_member_reports(&reports) => {
+            Some(&(_, slot)) if enough && self.members_report(&reports) => {
                 self.promote_and_point(slot);
             }
             _ => self.back_to_the_old_one(old, &reached, &reports),
@@ -280,13 +283,18 @@ impl World {
         }
     }
 
-    /// Sync: one report must come from a member.
-    fn a_member_reports(&self, reports: &[(Position, usize)]) -> bool {
+    /// So many reports come from members that each commit has a witness among them (rule 9). A leader
+    /// without members has committed nothing that others hold: it can't be replaced.
+    fn members_report(&self, reports: &[(Position, usize)]) -> bool {
         let members = &self.operator.seen_members;
-        let is_member = |slot: usize| members.contains(&self.nodes[slot].disk.identity.node);
         let old = self.operator.intended;
-        self.operator.policy.acks != Acks::Sync
-            || reports.iter().any(|(_, slot)| *slot != old && is_member(*slot))
+        let is_member = |slot: usize| members.contains(&self.nodes[slot].disk.identity.node);
+        let reported = reports.iter().filter(|(_, slot)| *slot != old && is_member(*slot)).count();
+        match self.operator.policy.acks {
+            Acks::Async => true,
+            Acks::Sync => reported >= 1,
+            Acks::SemiSync(k) => members.len() >= k as usize && reported + k as usize > members.len(),
+        }
     }
 
     /// Whether a node's report counts: not that of a node without this history, or of one that lost
@@ -295,12 +303,12 @@ impl World {
         let identity = self.nodes[slot].disk.identity;
         let again = self.operator.seen_members.contains(&identity.node);
         let known = self.nodes[slot].generation == 0 || again;
-        let (term, leader) = (self.operator.term, self.nodes[self.operator.intended].disk.identity);
+        let (term, leader) = (self.operator.term, self.operator.leader);
         let careful = self.plan.care == Care::Careful;
         let process = self.process(slot);
         // A node that led on alone, in an epoch that nobody gave it, is no witness.
         let newest = process.epochs.last();
-        let alone = newest.is_some_and(|e| e.epoch > term && e.leader != leader.node);
+        let alone = newest.is_some_and(|e| e.epoch > term && e.leader != leader);
         let astray = alone && careful;
         known && !astray && process.end.lsn >= process.whole_from && identity.cluster == CLUSTER
     }

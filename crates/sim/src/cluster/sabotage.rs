@@ -19,7 +19,7 @@ pub enum Defect {
     SnapshotBeforeFlush,
     /// What a session saw is forgotten when it reconnects.
     SessionForgotten,
-    /// Acknowledgements of followers that are no members count as those of members.
+    /// Acknowledgements of followers count that are no members by what is written down.
     NonMemberCounts,
     /// Followers serve reads before they know that what they replayed is committed.
     ServesBeforeReady,

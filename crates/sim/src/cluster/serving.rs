@@ -1,7 +1,9 @@
 //! How a node serves clients: the gate of the leader, the freshness of followers, forwarding.
 
 use trefoil_clock::{Lsn, Position};
-use trefoil_replication::{Consistency, Decision, ReadView, SessionClock, decide};
+use trefoil_replication::{
+    Consistency, Decision, Judgement, ReadView, SessionClock, decide, judge,
+};
 
 use super::agenda::{MS, Micros};
 use super::client::{Answer, Ask, Reply, Request, Served};
@@ -110,6 +112,9 @@ impl World {
         if request.fresh && request.via.is_none() {
             self.resume(slot, &request);
         }
+        if self.is_on_lost_branch(slot, request.session) {
+            return self.answer(slot, request, Answer::LostBranch);
+        }
         match request.ask {
             _ if request.via.is_some() => {
                 self.answer(slot, request, Answer::Refused("refused: passed on to a follower"));
@@ -128,6 +133,15 @@ impl World {
             None => SessionClock::Unknown,
         };
         self.process(slot).sessions.insert(request.session, clock);
+    }
+
+    /// Whether a session saw what is not part of this node's history. Whatever is asked: an answer
+    /// would let its clock go on as if nothing had happened.
+    fn is_on_lost_branch(&mut self, slot: usize, session: u32) -> bool {
+        let process = self.process(slot);
+        let Some(SessionClock::At(position)) = process.sessions.get(&session) else { return false };
+        let judgement = judge(*position, &process.epochs, process.store.applied);
+        judgement == Judgement::Lost
     }
 
     fn serve_read(&mut self, slot: usize, request: Request, since: Micros) {
@@ -212,6 +226,9 @@ impl World {
         for Waiting { request, since, until } in std::mem::take(&mut process.waiting) {
             match until {
                 Until::Applied => self.serve_read(slot, request, since),
+                _ if self.is_on_lost_branch(slot, request.session) => {
+                    self.answer(slot, request, Answer::LostBranch);
+                }
                 Until::Probed { commit: Some(commit), .. } if commit <= applied => {
                     let position = self.history(slot).position(commit);
                     self.raise(slot, request.session, position);
@@ -265,6 +282,10 @@ impl World {
             let at = node.paused_until;
             return self.agenda.put(at, Event::Relay(reply));
         }
+        if self.is_on_lost_branch(slot, reply.request.session) {
+            let reply = Reply { answer: Answer::LostBranch, token: None, ..reply };
+            return self.to_client(reply);
+        }
         if let Some((_, position)) = reply.token {
             self.raise(slot, reply.request.session, position);
         }
@@ -306,8 +327,12 @@ impl World {
         let process = self.process(slot);
         let shown = process.epochs.position(process.store.applied);
         let position = match &process.role {
-            // Not its end: what is not released was shown to nobody, and may be lost.
-            Role::Leading(leading) => process.epochs.position(leading.released),
+            // Not its end, if it can be helped: what is not committed was shown to nobody, and may be
+            // lost. What is committed but not released may have been shown by a follower.
+            Role::Leading(leading) if leading.core.is_settled() => {
+                process.epochs.position(leading.commit)
+            }
+            Role::Leading(_) => process.end,
             // What the session saw elsewhere stays in its clock.
             _ => match process.sessions.get(&request.session) {
                 Some(SessionClock::At(earlier)) => shown.max(*earlier),

@@ -52,6 +52,8 @@ pub(crate) struct Node {
     /// Its wall clock is off by this much.
     pub(crate) skew_ms: u64,
     pub(crate) paused_until: Micros,
+    /// People can't get through to it until then.
+    pub(crate) unseen_until: Micros,
     /// The disk takes nothing until then.
     pub(crate) full_until: Micros,
 }
@@ -144,6 +146,7 @@ impl World {
                     skew_ms: dice.below(2_000),
                     paused_until: 0,
                     full_until: 0,
+                    unseen_until: 0,
                 }
             })
             .collect();
