@@ -141,7 +141,9 @@ fn run(
         port => port as u16,
     };
     let peers_thread = {
-        let peers = PeersParts { node: Arc::clone(&node), disk, place, clean, client_port };
+        let ready_after = report.ready_after;
+        let node = Arc::clone(&node);
+        let peers = PeersParts { node, disk, place, clean, ready_after, client_port };
         let thread = peers.thread(peers_poll, peer_door, Arc::clone(&peers_mailbox))?;
         spawn("peers".into(), move || or_exit(thread.run()))?
     };

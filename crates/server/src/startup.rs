@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use owo_colors::{OwoColorize as _, Style};
 use trefoil_log::EpochCause;
+use trefoil_node::log::stream;
 use trefoil_node::node::Node;
 use trefoil_node::recovery::Report;
 use trefoil_node::settings::Settings;
@@ -60,11 +61,15 @@ pub(crate) fn report(node: &Node, report: &Report, dir: &Path, took: Duration) {
         );
         eprintln!("  {}", paint.warning(&line));
     }
-    let epoch = report.epoch;
+    let (epoch, end) = (report.epoch, report.log.end.positions.get(stream()));
+    let begins = report.epochs.last().is_some_and(|last| last.first_lsn > end);
     match report.cause {
         EpochCause::CleanRestart => eprintln!("  the last stop was clean: epoch {epoch} goes on"),
         EpochCause::FirstStart => {}
-        _ => eprintln!("  the last stop was not clean: epoch {epoch} begins"),
+        _ if begins => {
+            eprintln!("  the last stop was not clean: epoch {epoch} begins");
+        }
+        _ => eprintln!("  the last stop was not clean; the last record is {end}, of epoch {epoch}"),
     }
 }
 

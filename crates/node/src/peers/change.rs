@@ -83,6 +83,15 @@ impl<D: Disk> Peers<D> {
         match &self.part {
             Part::Leading(_) => {}
             Part::Recovering(_) => self.gather(None, |core, _, out| core.force(out)),
+            Part::Idle | Part::Following(_)
+                if self.node.log.appended() < self.options.ready_after =>
+            {
+                eprintln!(
+                    "trefoil: this node can't lead: of the leader's snapshot it lacks the records {} to {}",
+                    self.node.log.appended().next(),
+                    self.options.ready_after
+                );
+            }
             Part::Idle | Part::Following(_) => self.begin_lead(Epoch::default()),
         }
     }
@@ -385,6 +394,7 @@ impl<D: Disk> Peers<D> {
         if node.replication.cluster() != report.identity.cluster {
             node.sessions.begin_anew();
         }
+        self.options.ready_after = report.ready_after;
         node.replication.set_identity(report.identity);
         node.replication.set_epochs(report.epochs.clone());
         node.log.set_epochs(report.epochs.clone());

@@ -112,7 +112,7 @@ impl<D: Disk> Peers<D> {
             flushed,
             applied,
             safe: Lsn::ZERO,
-            needs_commit_to: applied,
+            needs_commit_to: applied.max(self.options.ready_after),
             partial: None,
         };
         node.log.set_epochs(epochs);

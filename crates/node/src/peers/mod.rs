@@ -65,6 +65,8 @@ pub struct PeersOptions {
     pub client_port: u16,
     /// The last stop was clean, so the last epoch goes on.
     pub clean: bool,
+    /// The data is whole once this record is applied: a snapshot of another node was loaded.
+    pub ready_after: Lsn,
 }
 
 /// A connection that the shell is to make.

@@ -75,14 +75,15 @@ impl<D: Disk> Peers<D> {
             CoreState::Detached if following.link().is_none() && following.trouble.is_some() => {
                 LinkState::Down
             }
-            CoreState::Detached | CoreState::Asking => LinkState::Connecting,
+            CoreState::Detached
+            | CoreState::Asking
+            | CoreState::Cutting
+            | CoreState::GivingTail => LinkState::Connecting,
             CoreState::Fetching { written, bytes } => {
                 LinkState::Loading { received: written, bytes }
             }
             CoreState::Installing => LinkState::Loading { received: 1, bytes: 1 },
-            CoreState::Streaming | CoreState::Cutting | CoreState::GivingTail => {
-                LinkState::Streaming
-            }
+            CoreState::Streaming => LinkState::Streaming,
         };
         let port = following.leader_client_port.unwrap_or(following.leader.port);
         self.node.replication.set_leader(Some(LeaderLink {
