@@ -27,6 +27,7 @@ use trefoil_check::Findings;
 
 use crate::terminal::{heading, table, warn};
 use crate::workspace;
+use failover::Acks;
 use judge::Case;
 use nemesis::Nemesis;
 use nodes::Nodes;
@@ -49,7 +50,7 @@ pub(crate) struct Options {
     nodes: u8,
     /// When a write is acknowledged: async, semi-sync:K or sync
     #[arg(long, value_name = "MODE", default_value = "semi-sync:1")]
-    acks: String,
+    acks: Acks,
     /// The executable to test, instead of one that is built now
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -114,14 +115,14 @@ fn build() -> Result<PathBuf> {
 
 /// Starts the cluster, plagues it, mends it, and judges.
 fn cause(options: &Options, seed: u64, binary: &Path, dir: &Path) -> Result<Outcome> {
-    let lossy = options.acks == "async";
-    let nodes = Arc::new(Nodes::new(binary, dir, usize::from(options.nodes), &options.acks)?);
+    let lossy = options.acks == Acks::Async;
+    let nodes = Arc::new(Nodes::new(binary, dir, usize::from(options.nodes), options.acks)?);
     start(&nodes)?;
     let arena = Arc::new(Arena::new(Arc::clone(&nodes), lossy));
     let observer = Observer::start(Arc::clone(&nodes))?;
     let clients = workload::start(&arena, seed)?;
     let mut nemesis =
-        Nemesis::new(Arc::clone(&nodes), seed, &options.acks, Terms::new(Arc::clone(&arena)));
+        Nemesis::new(Arc::clone(&nodes), seed, options.acks, Terms::new(Arc::clone(&arena)));
     let progress = progress();
     let plagued = nemesis.plague(Duration::from_secs_f64(options.minutes * 60.0), |fault| {
         progress.set_message(fault.to_owned());
@@ -160,7 +161,10 @@ fn cause(options: &Options, seed: u64, binary: &Path, dir: &Path) -> Result<Outc
     }
     if let (false, Some(lost)) = (lossy, arena.errors().get("LOSTBRANCH")) {
         let first = lost.first.join("\n    ");
-        broken.push(format!("a branch is lost, where nothing may be lost, {} times:\n    {first}", lost.count));
+        broken.push(format!(
+            "a branch is lost, where nothing may be lost, {} times:\n    {first}",
+            lost.count
+        ));
     }
     Ok(Outcome { entries, findings, broken })
 }

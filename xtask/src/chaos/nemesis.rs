@@ -14,7 +14,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::Signal;
 
-use super::failover;
+use super::failover::{self, Acks, Plan};
 use super::nodes::Nodes;
 use super::proxy::Weather;
 use super::terms::Terms;
@@ -27,6 +27,8 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 pub(super) enum Fault {
     KillFollower,
     KillLeader,
+    RestartFollower,
+    RestartLeader,
     PauseFollower,
     PauseLeader,
     CutLink,
@@ -39,9 +41,11 @@ pub(super) enum Fault {
 
 impl Fault {
     /// Kinds, and how often each comes.
-    const WEIGHTS: [(Fault, u32); 10] = [
+    const WEIGHTS: [(Fault, u32); 12] = [
         (Fault::KillFollower, 4),
         (Fault::KillLeader, 3),
+        (Fault::RestartFollower, 1),
+        (Fault::RestartLeader, 2),
         (Fault::PauseFollower, 3),
         (Fault::PauseLeader, 2),
         (Fault::CutLink, 3),
@@ -54,13 +58,15 @@ impl Fault {
 
     /// Whether a single node can't have it.
     fn needs_followers(self) -> bool {
-        !matches!(self, Fault::KillLeader | Fault::PauseLeader)
+        !matches!(self, Fault::KillLeader | Fault::RestartLeader | Fault::PauseLeader)
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Fault::KillFollower => "kill -9 of a follower",
             Fault::KillLeader => "kill -9 of the leader, which leads again",
+            Fault::RestartFollower => "clean restart of a follower",
+            Fault::RestartLeader => "clean restart of the leader",
             Fault::PauseFollower => "SIGSTOP of a follower",
             Fault::PauseLeader => "SIGSTOP of the leader",
             Fault::CutLink => "cut link",
@@ -77,15 +83,15 @@ impl Fault {
 pub(super) struct Nemesis {
     nodes: Arc<Nodes>,
     rng: SmallRng,
-    acks: String,
+    acks: Acks,
     pub(super) faults: BTreeMap<Fault, u64>,
     pub(super) terms: Terms,
 }
 
 impl Nemesis {
-    pub(super) fn new(nodes: Arc<Nodes>, seed: u64, acks: &str, terms: Terms) -> Nemesis {
+    pub(super) fn new(nodes: Arc<Nodes>, seed: u64, acks: Acks, terms: Terms) -> Nemesis {
         let rng = SmallRng::seed_from_u64(seed);
-        Nemesis { nodes, rng, acks: acks.to_owned(), faults: BTreeMap::new(), terms }
+        Nemesis { nodes, rng, acks, faults: BTreeMap::new(), terms }
     }
 
     /// Plagues the cluster for so long. What is broken at the end has been mended.
@@ -122,22 +128,8 @@ impl Nemesis {
     fn strike(&mut self, fault: Fault) -> Result<()> {
         let leader = self.nodes.leader();
         match fault {
-            Fault::KillFollower => {
-                let follower = self.a_follower();
-                self.nodes.kill(follower);
-                self.wait(0..1_500);
-                self.nodes.start(follower, None)?;
-                self.wait_for_answers(follower)
-            }
-            Fault::KillLeader => {
-                self.terms.end(&self.nodes, false);
-                self.nodes.kill(leader);
-                self.wait(0..500);
-                self.nodes.start(leader, None)?;
-                failover::wait_until_leads(&self.nodes, leader)?;
-                self.terms.begin(&self.nodes);
-                Ok(())
-            }
+            Fault::KillFollower | Fault::RestartFollower => self.restart_follower(fault),
+            Fault::KillLeader | Fault::RestartLeader => self.restart_leader(leader, fault),
             Fault::PauseFollower => {
                 let follower = self.a_follower();
                 self.pause(follower)
@@ -160,6 +152,32 @@ impl Nemesis {
             Fault::Failover => self.fail_over(leader),
             Fault::AlterAcks => self.alter(leader),
         }
+    }
+
+    fn restart_follower(&mut self, fault: Fault) -> Result<()> {
+        let follower = self.a_follower();
+        match fault {
+            Fault::RestartFollower => self.nodes.stop(follower)?,
+            _ => self.nodes.kill(follower),
+        }
+        self.wait(0..1_500);
+        self.nodes.start(follower, None)?;
+        self.wait_for_answers(follower)
+    }
+
+    /// The leader ends and leads again. After a clean stop nothing may be lost in any mode, but who
+    /// was talking to it can't know.
+    fn restart_leader(&mut self, leader: usize, fault: Fault) -> Result<()> {
+        self.terms.end(&self.nodes, false);
+        match fault {
+            Fault::RestartLeader => self.nodes.stop(leader)?,
+            _ => self.nodes.kill(leader),
+        }
+        self.wait(0..500);
+        self.nodes.start(leader, None)?;
+        failover::wait_until_leads(&self.nodes, leader)?;
+        self.terms.begin(&self.nodes);
+        Ok(())
     }
 
     fn wait_for_answers(&self, node: usize) -> Result<()> {
@@ -191,36 +209,50 @@ impl Nemesis {
         Ok(())
     }
 
-    /// The leader dies, the follower that has most leads, the old leader comes back as a follower.
+    /// The leader dies, and as many followers as the promise allows; of the others the one that has
+    /// most leads; the dead come back as its followers.
     fn fail_over(&mut self, old: usize) -> Result<()> {
+        let (members, followers) = (failover::members(&self.nodes)?, self.nodes.followers());
+        let plan = Plan::draw(self.acks, &followers, &members, &mut self.rng);
         self.terms.end(&self.nodes, true);
         self.nodes.kill(old);
+        plan.lost.iter().for_each(|lost| self.nodes.kill(*lost));
         self.wait(0..300);
-        let new = failover::promote_best(&self.nodes)?;
+        let new = failover::promote_best(&self.nodes, &plan.candidates)?;
         let through_proxy = self.rng.random_bool(0.5);
-        failover::follow(&self.nodes, &[old, new], new, through_proxy)?;
-        // Under `sync` the old leader counts until it is back, or forgotten.
-        let needs_old = self.acks == "sync";
-        if !needs_old {
+        let mut dead = plan.lost;
+        dead.push(old);
+        let left_out: Vec<usize> = dead.iter().copied().chain([new]).collect();
+        failover::follow(&self.nodes, &left_out, new, through_proxy)?;
+        // Under `sync` the dead count until they are back, or forgotten.
+        let left = self.nodes.count() - left_out.len();
+        let needs_dead = match self.acks {
+            Acks::Async => false,
+            Acks::SemiSync(count) => left < count,
+            Acks::Sync => true,
+        };
+        if !needs_dead {
             failover::wait_until_leads(&self.nodes, new)?;
             self.terms.begin(&self.nodes);
         }
         self.wait(0..1_500);
-        self.bring_back(old, new)?;
-        if needs_old {
+        for node in dead {
+            self.bring_back(node, new)?;
+        }
+        if needs_dead {
             failover::wait_until_leads(&self.nodes, new)?;
             self.terms.begin(&self.nodes);
         }
         Ok(())
     }
 
-    /// Starts an old leader as a follower of the new one.
+    /// Starts a dead node as a follower of the new leader.
     fn bring_back(&mut self, old: usize, new: usize) -> Result<()> {
         if self.rng.random_bool(0.5) {
             self.nodes.start(old, Some(new))?;
             return self.wait_for_answers(old);
         }
-        // It comes back as the leader that it was, and must find out that it is none any more.
+        // It comes back as what it was, and must not take itself for the leader that it may have been.
         self.nodes.start(old, None)?;
         self.wait_for_answers(old)?;
         self.wait(0..1_000);
@@ -231,16 +263,16 @@ impl Nemesis {
         (0..self.nodes.count()).filter(|other| *other != node).collect()
     }
 
-    /// Another promise for a while; never a weaker one than what is judged at the end.
+    /// Another promise for a while; never a weaker one than what is judged at the end, unless it is
+    /// made good before it ends.
     fn alter(&mut self, leader: usize) -> Result<()> {
-        let other = match self.acks.as_str() {
-            "sync" => "semi-sync:1",
-            _ => "sync",
+        let other = match self.acks {
+            Acks::Sync => Acks::SemiSync(1),
+            Acks::Async | Acks::SemiSync(_) => Acks::Sync,
         };
-        let acks = self.acks.clone();
-        self.nodes.ask(leader, &["CONFIG", "SET", "acks", other])?;
+        self.nodes.ask(leader, &["CONFIG", "SET", "acks", &other.to_string()])?;
         self.wait(200..2_000);
-        self.nodes.ask(leader, &["CONFIG", "SET", "acks", &acks])?;
-        Ok(())
+        self.nodes.ask(leader, &["CONFIG", "SET", "acks", &self.acks.to_string()])?;
+        failover::wait_until_leads(&self.nodes, leader)
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::failover::Acks;
 use super::proxy::{Link, Weather};
 use super::resp::{Connection, Reply};
 
@@ -42,7 +43,7 @@ pub(super) struct Nodes {
 
 impl Nodes {
     /// Chooses ports and opens links; starts nothing.
-    pub(super) fn new(binary: &Path, dir: &Path, count: usize, acks: &str) -> Result<Nodes> {
+    pub(super) fn new(binary: &Path, dir: &Path, count: usize, acks: Acks) -> Result<Nodes> {
         let mut ports = free_ports(2 * count)?;
         let peer_ports = ports.split_off(count);
         let mut nodes = Vec::new();
@@ -56,7 +57,7 @@ impl Nodes {
             nodes.push(Node { client_port, peer_port, dir, process: Mutex::new(None), links });
         }
         let (leader, term) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Ok(Nodes { binary: binary.to_path_buf(), acks: acks.to_owned(), nodes, leader, term })
+        Ok(Nodes { binary: binary.to_path_buf(), acks: acks.to_string(), nodes, leader, term })
     }
 
     pub(super) fn count(&self) -> usize {

@@ -150,7 +150,7 @@ impl Client {
             Ok(connection) => self.connection = Some(connection),
             Err(error) if error.get_ref().is_some() => {
                 self.arena.count_error(self.number, self.node, &error.to_string());
-            },
+            }
             Err(_) => {}
         }
         if self.connection.is_none() {
