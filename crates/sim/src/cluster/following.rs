@@ -62,6 +62,11 @@ impl World {
                 let disk = &mut self.nodes[slot].disk;
                 disk.wipe();
                 disk.identity.cluster = cluster;
+                let process = self.process(slot);
+                (process.end, process.epochs) = (Position::default(), EpochTable::default());
+                process.store = Store::default();
+                process.received.clear();
+                let disk = &mut self.nodes[slot].disk;
                 if let Duty::Follow { adopts, .. } = &mut disk.duty {
                     *adopts = false;
                 }

@@ -302,14 +302,15 @@ impl World {
     fn may_lead(&mut self, slot: usize) -> bool {
         let identity = self.nodes[slot].disk.identity;
         let again = self.operator.seen_members.contains(&identity.node);
-        let known = self.nodes[slot].generation == 0 || again;
+        let late = self.is_late();
+        let known = self.nodes[slot].generation == 0 || again || late;
         let (term, leader) = (self.operator.term, self.operator.leader);
         let careful = self.plan.care == Care::Careful;
         let process = self.process(slot);
         // A node that led on alone, in an epoch that nobody gave it, is no witness.
         let newest = process.epochs.last();
         let alone = newest.is_some_and(|e| e.epoch > term && e.leader != leader);
-        let astray = alone && careful;
+        let astray = alone && careful && !late;
         known && !astray && process.end.lsn >= process.whole_from && identity.cluster == CLUSTER
     }
 
