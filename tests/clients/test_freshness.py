@@ -308,6 +308,23 @@ def test_waiting_for_followers_works_on_a_follower(shared, follower):
     assert pool.wait(1, 5_000) == 1
 
 
+def test_a_leader_by_name_and_with_a_password(pair):
+    leader, follower = pair()
+    asked = follower.client().execute_command("REPLICAOF", "localhost", leader.port)
+    assert asked == b"OK"
+    until(lambda: follower.client().info("replication")["master_host"] == "localhost")
+    client = follower.client(single_connection_client=True)
+    until(lambda: client.set("k", 1))
+    assert client.get("k") == b"1"
+    leader.client().config_set("requirepass", "secret")
+    new = follower.client(single_connection_client=True)
+    with pytest.raises(redis.RedisError, match="Authentication required"):
+        new.set("k", 2)
+    follower.client().config_set("masterauth", "secret")
+    new.set("k", 2)
+    assert new.get("k") == b"2"
+
+
 def test_writes_are_refused_where_they_are_not_to_be_forwarded(pair):
     leader, follower = pair(follower_writes="readonly")
     leader.client().set("k", 1)

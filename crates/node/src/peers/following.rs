@@ -216,15 +216,8 @@ impl<D: Disk> Peers<D> {
                 self.node.replication.set_ready(true);
                 self.node.post.wake_waiting();
             }
-            FollowerAction::ProbeAnswered { id, commit } => {
-                self.node.sessions.probes.on_answered(id, commit);
-                self.publish_freshness();
-                self.node.post.wake_waiting();
-            }
-            FollowerAction::ProbeLost { id } => {
-                self.node.sessions.probes.on_lost(id);
-                self.node.post.wake_waiting();
-            }
+            FollowerAction::ProbeAnswered { id, commit } => self.on_probe(id, Some(commit)),
+            FollowerAction::ProbeLost { id } => self.on_probe(id, None),
             FollowerAction::Close { reason } => {
                 self.leave_leader(super::report::left_because(reason));
             }
@@ -411,6 +404,16 @@ impl<D: Disk> Peers<D> {
                 node.sessions.probes.on_sent(id);
             }
         });
+    }
+
+    /// A probe was answered, or (None) is lost.
+    fn on_probe(&mut self, id: u64, acknowledged: Option<Lsn>) {
+        match acknowledged {
+            Some(acknowledged) => self.node.sessions.probes.on_answered(id, acknowledged),
+            None => self.node.sessions.probes.on_lost(id),
+        }
+        self.publish_freshness();
+        self.node.post.wake_waiting();
     }
 
     fn publish_freshness(&mut self) {

@@ -6,9 +6,11 @@
 //! Invariants: nothing that changes data runs here unless the node leads; replies keep the order of
 //! the commands, so behind a command at the leader everything follows it there or waits.
 
+mod kind;
+
 use std::sync::atomic::Ordering::Relaxed;
 
-use trefoil_commands::{Flags, Group, parse_i64};
+use trefoil_commands::{Flags, parse_i64};
 use trefoil_replication::Consistency;
 use trefoil_store::slot::slot_of;
 use trefoil_wire::Args;
@@ -19,9 +21,11 @@ use crate::handler::Flow;
 use crate::replication::Role;
 use crate::session::{Restrictions, Session};
 use crate::settings::FollowerWrites;
-use crate::table::{Entry, Run};
+use crate::table::Entry;
 
 use super::{Ran, Worker};
+
+use kind::{Kind, is_about_connection};
 
 const NOREPLICAS: &str = "NOREPLICAS Not enough good replicas to write.";
 const LOADING: &str = "LOADING Redis is loading the dataset in memory";
@@ -44,45 +48,6 @@ const NOT_QUEUED: &str = "ERR on a follower this command is not allowed within M
 const IN_FLIGHT_MAX: u32 = 1_024;
 /// Bytes of them that wait until the leader takes them, from which on the next ones wait themselves.
 const UNSENT_BYTES_MAX: usize = 1 << 20;
-
-/// What a command is to a follower.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Write,
-    Read,
-    /// SCAN: its cursor means something to this node only.
-    Scan,
-    /// WATCH.
-    Watch,
-    /// MULTI.
-    Multi,
-    /// EXEC, DISCARD.
-    End,
-    /// UNWATCH.
-    Unwatch,
-    /// Asks what only the leader can tell (WAIT, WAITAOF, SESSION ROUTE).
-    Asks,
-    /// About this connection or this node.
-    Local,
-}
-
-impl Kind {
-    fn of(entry: &Entry) -> Kind {
-        match entry.run {
-            Run::Data(..) if entry.spec.flags.has(Flags::WRITE) => Kind::Write,
-            Run::Data(..) if entry.spec.name == "scan" => Kind::Scan,
-            Run::Data(..) => Kind::Read,
-            Run::Node(_) => match entry.full_name.as_str() {
-                "watch" => Kind::Watch,
-                "multi" => Kind::Multi,
-                "exec" | "discard" => Kind::End,
-                "unwatch" => Kind::Unwatch,
-                "wait" | "waitaof" | "session|route" => Kind::Asks,
-                _ => Kind::Local,
-            },
-        }
-    }
-}
 
 impl Worker {
     /// What came of the command already, if its session or the node's role does not let it run the
@@ -447,20 +412,6 @@ fn begin_doomed(session: &mut Session, out: &mut ReplyBuf) -> Ran {
     session.break_transaction();
     Reply::new(out, session.protocol).ok();
     Ran::independent(Flow::Continue)
-}
-
-/// Whether a command is about this node, or would change the connection to the leader instead of the
-/// client's if it were queued there.
-fn is_about_connection(entry: &Entry) -> bool {
-    let (flags, group) = (entry.spec.flags, entry.spec.group);
-    if flags.has(Flags::ADMIN) {
-        return true;
-    }
-    match group {
-        Group::Connection => flags.has(Flags::NOSCRIPT),
-        Group::Pubsub => !flags.has(Flags::MAY_REPLICATE) && !entry.full_name.contains('|'),
-        _ => entry.full_name.starts_with("session|") || entry.spec.name == "consistency",
-    }
 }
 
 #[cfg(test)]
