@@ -170,6 +170,16 @@ impl Node {
         }
     }
 
+    /// The same for replies that were given in this reign. None: it is over, and what becomes of the
+    /// records that they depend on is unknown.
+    #[inline]
+    #[must_use]
+    pub fn released_in(&self, reign: u64) -> Option<Lsn> {
+        // In this order: a bound of the next reign is only seen together with that.
+        let released = self.released();
+        (self.replication.reign() == reign).then_some(released)
+    }
+
     /// Whether replies wait for anything.
     #[inline]
     #[must_use]

@@ -62,6 +62,8 @@ impl Role {
 /// See the module.
 pub struct Replication {
     role: AtomicU8,
+    /// Counts changes of the role.
+    reign: AtomicU64,
     /// A follower's data is known to be committed, so it may be read.
     ready: AtomicBool,
     /// Replies wait for followers.
@@ -117,6 +119,7 @@ impl Replication {
     pub fn new(identity: Identity, epochs: EpochTable) -> Replication {
         Replication {
             role: AtomicU8::new(Role::Leading as u8),
+            reign: AtomicU64::new(0),
             ready: AtomicBool::new(true),
             gates: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
@@ -167,8 +170,18 @@ impl Replication {
 
     /// Told by the peers thread, inside the exclusive gate or before anything is served.
     pub(crate) fn set_role(&self, role: Role) {
-        self.role.store(role as u8, Ordering::Release);
+        if self.role.swap(role as u8, Ordering::AcqRel) != role as u8 {
+            self.reign.fetch_add(1, Ordering::AcqRel);
+        }
         self.on_change();
+    }
+
+    /// Another number after every change of the role. A reply that waits for a record must not outlive
+    /// the reign in which it was given: the record may be cut off, and its number given to another.
+    #[inline]
+    #[must_use]
+    pub fn reign(&self) -> u64 {
+        self.reign.load(Ordering::Acquire)
     }
 
     /// Whether a follower's data may be read: what it holds is known to be committed.

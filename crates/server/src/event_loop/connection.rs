@@ -164,6 +164,17 @@ impl Connection {
         unknown
     }
 
+    /// The same for all that waits, however short: what it waits for will not come.
+    pub(super) fn give_all_replies_up(&mut self) -> u64 {
+        let Some(first) = self.waits.front() else { return 0 };
+        self.out.truncate_to(first.position);
+        let unknown = self.waits.drain(..).map(|wait| u64::from(wait.replies)).sum();
+        for _ in 0..unknown {
+            Reply::new(&mut self.out, self.session.protocol).error(UNKNOWN);
+        }
+        unknown
+    }
+
     fn forget_released(&mut self, released: Lsn) {
         while self.waits.front().is_some_and(|wait| wait.lsn <= released) {
             self.waits.pop_front();

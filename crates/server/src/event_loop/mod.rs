@@ -18,11 +18,13 @@ mod upstream;
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
+use trefoil_clock::Lsn;
 use trefoil_node::mail::Mail;
 use trefoil_node::pubsub::Delivery;
 use trefoil_node::session::Session;
@@ -63,6 +65,8 @@ pub(crate) struct EventLoop {
     /// Connections whose peers are slow to read.
     slow: Vec<usize>,
     timers: Timers,
+    /// The reign in which what waits was done.
+    reign: u64,
     /// Connections to the leader.
     upstreams: Upstreams,
     /// A parked connection can go on without being woken.
@@ -87,6 +91,7 @@ impl EventLoop {
             waiting: Vec::new(),
             slow: Vec::new(),
             timers: Timers::default(),
+            reign: 0,
             upstreams: Upstreams::default(),
             impatient: false,
             freed: false,
@@ -163,6 +168,7 @@ impl EventLoop {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = now.as_millis() as u64;
         self.worker.begin_turn(now_ms);
+        self.notice_reign();
         self.turn.begin(&self.worker.node.settings, self.timers.now_s(now_ms));
         self.relay();
         self.run_parked();
@@ -240,8 +246,36 @@ impl EventLoop {
         self.turn.run(&mut self.worker, &mut self.connections, lists);
     }
 
+    /// Replies may leave that depend on records up to this one.
+    fn released(&mut self) -> Lsn {
+        loop {
+            match self.worker.node.released_in(self.reign) {
+                Some(released) => return released,
+                None => self.notice_reign(),
+            }
+        }
+    }
+
+    /// If the role has changed, it is unknown what becomes of what was not acknowledged before.
+    fn notice_reign(&mut self) {
+        let reign = self.worker.node.replication.reign();
+        if reign == self.reign {
+            return;
+        }
+        self.reign = reign;
+        for &key in &self.waiting {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            let unknown = connection.give_all_replies_up();
+            self.worker.node.replication.unknown.fetch_add(unknown, Relaxed);
+            if !connection.in_flush_list {
+                connection.in_flush_list = true;
+                self.flush.push(key);
+            }
+        }
+    }
+
     fn flush(&mut self) {
-        let released = self.worker.node.released();
+        let released = self.released();
         let mut flush = std::mem::take(&mut self.flush);
         let mut sent_bytes = 0;
         for key in flush.drain(..) {
