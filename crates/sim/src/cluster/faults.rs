@@ -117,7 +117,13 @@ impl World {
 
     /// Pitfall 8 and 19: the disk is lost; the node is a new one, with no history or one of its own.
     fn fault_disk_lost(&mut self, slot: usize) {
-        if self.nodes[slot].process.is_none() || !self.dice.one_in(2) || !self.may_lose() {
+        let holds = |other: usize| {
+            let disk = &self.nodes[other].disk;
+            other != slot && disk.identity.cluster == CLUSTER && disk.log.end().lsn.0 > 0
+        };
+        let last = !(0..self.nodes.len()).any(holds);
+        let spared = last || self.nodes[slot].process.is_none();
+        if spared || !self.dice.one_in(2) || !self.may_lose() {
             return;
         }
         self.met.fault("disk lost");

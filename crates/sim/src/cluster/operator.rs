@@ -4,7 +4,7 @@
 //! acknowledging to the old leader, then asks where they stand, and promotes the highest position among
 //! so many reports that each commit has a witness; a careless one does what comes to mind.
 
-use trefoil_clock::{Epoch, NodeId, Position};
+use trefoil_clock::{Epoch, Lsn, NodeId, Position};
 use trefoil_replication::{AckLevel, AckPolicy, Acks, OnLost};
 
 use super::agenda::{MS, Micros};
@@ -234,6 +234,7 @@ impl World {
         if careful || self.is_late() {
             self.stop_acknowledging(old, &reached);
         }
+        let late = self.is_late();
         let mut reports: Vec<(Position, usize)> = Vec::new();
         for &slot in &reached {
             let Role::Following(following) = &self.process(slot).role else { continue };
@@ -243,6 +244,12 @@ impl World {
             }
         }
         reports.sort_unstable();
+        if reports.is_empty() && late {
+            // Whoever is left.
+            let whole = |slot: &&usize| self.is_whole(**slot);
+            reports.extend(reached.iter().filter(whole).map(|&slot| (self.end_of(slot), slot)));
+            reports.sort_unstable();
+        }
         if !careful && !self.is_late() {
             let at = self.dice.below(reports.len().max(1) as u64) as usize;
             if let Some(&(_, slot)) = reports.get(at) {
@@ -302,16 +309,26 @@ impl World {
     fn may_lead(&mut self, slot: usize) -> bool {
         let identity = self.nodes[slot].disk.identity;
         let again = self.operator.seen_members.contains(&identity.node);
-        let late = self.is_late();
-        let known = self.nodes[slot].generation == 0 || again || late;
+        let known = self.nodes[slot].generation == 0 || again;
         let (term, leader) = (self.operator.term, self.operator.leader);
         let careful = self.plan.care == Care::Careful;
         let process = self.process(slot);
         // A node that led on alone, in an epoch that nobody gave it, is no witness.
         let newest = process.epochs.last();
         let alone = newest.is_some_and(|e| e.epoch > term && e.leader != leader);
-        let astray = alone && careful && !late;
-        known && !astray && process.end.lsn >= process.whole_from && identity.cluster == CLUSTER
+        let astray = alone && careful;
+        known && !astray && self.is_whole(slot)
+    }
+
+    /// Whether a node has this history, and all of what it shows.
+    fn is_whole(&self, slot: usize) -> bool {
+        let node = &self.nodes[slot];
+        let reaches = |p: &super::process::Process| p.end.lsn >= p.whole_from && p.end.lsn > Lsn::ZERO;
+        node.disk.identity.cluster == CLUSTER && node.process.as_ref().is_some_and(reaches)
+    }
+
+    fn end_of(&self, slot: usize) -> Position {
+        self.nodes[slot].process.as_ref().map(|process| process.end).unwrap_or_default()
     }
 
     fn promote_and_point(&mut self, slot: usize) {

@@ -385,6 +385,7 @@ impl World {
         for client in 0..self.clients.len() {
             let held = &mut self.clients[client];
             held.connection += u32::from(held.node == slot);
+            held.fresh |= held.node == slot;
             if let Some(open) = held.open.filter(|_| held.node == slot) {
                 let delay = self.dice.below(5 * MS);
                 self.agenda.put(self.now + delay, Event::GiveUp(client, open));
