@@ -9,10 +9,12 @@ mod identity;
 mod log_tool;
 mod options;
 mod peers;
+mod pem;
 mod pid_file;
 mod serve;
 mod snapshots;
 mod startup;
+mod threads;
 
 use clap::Parser as _;
 use options::{Command, CommandLine, ServerOptions};

@@ -172,7 +172,7 @@ fn is_denied(settings: &Settings, peer: SocketAddr) -> bool {
 }
 
 /// Whether accepting fails because descriptors or memory have run out.
-fn is_scarcity(error: &io::Error) -> bool {
+pub(crate) fn is_scarcity(error: &io::Error) -> bool {
     use rustix::io::Errno;
     [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
         .iter()

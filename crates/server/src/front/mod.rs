@@ -4,6 +4,6 @@ mod acceptor;
 mod listener;
 mod tls;
 
-pub(crate) use acceptor::Acceptor;
+pub(crate) use acceptor::{Acceptor, is_scarcity};
 pub(crate) use listener::{Listener, bind};
 pub(crate) use tls::server_config;

@@ -8,7 +8,12 @@ use mio::Waker;
 use trefoil_node::peers::LeaderAddress;
 
 /// What came of dialling a leader.
-pub(super) type Dialled = (LeaderAddress, Result<TcpStream, String>);
+pub(super) struct Dialled {
+    /// Which attempt it was.
+    pub(super) attempt: u64,
+    pub(super) leader: LeaderAddress,
+    pub(super) result: Result<TcpStream, String>,
+}
 
 /// See the module.
 pub(crate) struct PeersMailbox {

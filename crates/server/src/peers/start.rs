@@ -12,10 +12,16 @@ use trefoil_node::peers::{
 use trefoil_node::settings::Settings;
 use trefoil_wire::peer::ClusterSecret;
 
-use super::Dialler;
+use super::PeerDoor;
+use super::tls::PeerTls;
 
-/// The socket that `peer` asks for. None: it says off, or it is the default and that port is taken.
-pub(crate) fn bind(settings: &Settings) -> Result<Option<TcpListener>> {
+/// The door that `peer` asks for, with the certificates for it. No listener: it says off, or it is the
+/// default and that port is taken.
+pub(crate) fn door(settings: &Settings) -> Result<PeerDoor> {
+    Ok(PeerDoor { tls: PeerTls::configured(settings)?, listener: bind(settings)? })
+}
+
+fn bind(settings: &Settings) -> Result<Option<TcpListener>> {
     let text = text(&settings.replication.peer);
     if text.is_empty() || text.eq_ignore_ascii_case("off") {
         return Ok(None);
@@ -70,16 +76,6 @@ fn configured_leader(settings: &Settings) -> Result<Option<LeaderAddress>> {
         })?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     Ok(Some(LeaderAddress { host, port, door: Door::Peers }))
-}
-
-/// What dialling needs to know.
-pub(crate) fn dialler(settings: &Settings) -> Dialler {
-    let bytes = |of: &RwLock<Vec<u8>>| of.read().unwrap_or_else(PoisonError::into_inner).clone();
-    Dialler {
-        user: bytes(&settings.replication.masteruser),
-        password: bytes(&settings.replication.masterauth),
-        trusts_proofs: !bytes(&settings.replication.peer_secret).is_empty(),
-    }
 }
 
 /// Proves that this node knows the cluster's secret.
