@@ -315,7 +315,7 @@ impl<D: Disk> Peers<D> {
                     self.forget_members();
                     self.node.applier.resume();
                     self.follow(None, |core, now_ms, out| {
-                        core.on_installed(now_ms, installed, out)
+                        core.on_installed(now_ms, installed, out);
                     });
                     Ok(())
                 }

@@ -28,6 +28,8 @@ pub(super) struct Leading<D: Disk> {
     pub(super) snapshot: Option<HeldSnapshot<D>>,
     /// A snapshot is wanted that starts here or later.
     pub(super) wanted: Option<Lsn>,
+    /// Up to here replies were let go.
+    released: Lsn,
     runs: Vec<u8>,
 }
 
@@ -102,6 +104,7 @@ impl<D: Disk> Peers<D> {
         self.node.replication.set_leader(None);
         self.node.replication.set_ready(true);
         self.part = Part::Leading(Leading {
+            released: core.released(),
             core,
             readers: BTreeMap::new(),
             snapshot: None,
@@ -280,7 +283,7 @@ impl<D: Disk> Peers<D> {
         match save_members(&self.disk, &saved) {
             Ok(()) => self.members = saved,
             Err(error) => {
-                eprintln!("trefoil: the rule of acknowledgements could not be kept: {error}")
+                eprintln!("trefoil: the rule of acknowledgements could not be kept: {error}");
             }
         }
     }
@@ -288,9 +291,12 @@ impl<D: Disk> Peers<D> {
     /// Lets replies go that may.
     pub(super) fn publish_watermarks(&mut self) {
         let waits = self.acks() != Acks::Async;
-        let Part::Leading(leading) = &self.part else { return };
-        let core = &leading.core;
+        let Part::Leading(Leading { core, released, .. }) = &mut self.part else { return };
         let replication = &self.node.replication;
+        let more = core.released().0 - std::mem::replace(released, core.released()).0;
+        if core.is_degraded() {
+            replication.degraded_acks.fetch_add(more, Relaxed);
+        }
         replication.set_commit(core.commit());
         replication.set_restrained(self.node.refuses_writes(), core.is_degraded());
         self.node.restrain(replication.is_blocked());
@@ -352,7 +358,11 @@ impl<D: Disk> Peers<D> {
         fence: &Fence,
         message: &Message<'_>,
     ) {
+        let goes_on = self.knows_all_of(link, fence, message);
         self.lead(|core, now_ms, out| core.on_message(now_ms, link, fence, message, out));
+        if goes_on {
+            self.count_welcomed(link);
+        }
     }
 
     pub(super) fn on_follower_gone(&mut self, link: LinkId) {

@@ -1,11 +1,14 @@
 //! What commands, metrics and people are told of the links.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use trefoil_clock::Lsn;
 use trefoil_log::Disk;
 use trefoil_replication::{
     CloseReason, FollowerCloseReason, FollowerEvent, FollowerState as CoreState, LeaderEvent,
-    RowState,
+    LinkId, RowState,
 };
+use trefoil_wire::peer::{Fence, Message};
 
 use super::{Part, Peers};
 use crate::node::Node;
@@ -69,6 +72,31 @@ impl<D: Disk> Peers<D> {
         self.send_publications(&links);
     }
 
+    /// Whether this message asks for what is behind a follower's own log, all of which is of this
+    /// history.
+    pub(super) fn knows_all_of(&self, link: LinkId, fence: &Fence, message: &Message<'_>) -> bool {
+        let Message::Follow(follow) = message else { return false };
+        let replication = &self.node.replication;
+        // What a snapshot brought that came over this link is no log of its own.
+        self.row_state(link) == Some(RowState::Connecting)
+            && fence.cluster == replication.identity().cluster
+            && follow.end.lsn > Lsn::ZERO
+            && replication.epochs().holds(follow.end, self.log_end())
+    }
+
+    /// Such a follower goes on from its log, unless this one does not reach back so far.
+    pub(super) fn count_welcomed(&self, link: LinkId) {
+        if matches!(self.row_state(link), Some(RowState::CatchingUp | RowState::Streaming)) {
+            self.node.replication.partial_syncs.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn row_state(&self, link: LinkId) -> Option<RowState> {
+        let Part::Leading(leading) = &self.part else { return None };
+        let mut rows = leading.core.rows(self.now_ms).into_iter();
+        rows.find(|row| row.link == Some(link)).map(|row| row.state)
+    }
+
     fn report_leader(&self) {
         let Part::Following(following) = &self.part else { return };
         let state = match following.core.state() {
@@ -100,7 +128,6 @@ impl<D: Disk> Peers<D> {
 
 /// Tells people what happened.
 pub(super) fn say(node: &Node, event: &LeaderEvent) {
-    use std::sync::atomic::Ordering::Relaxed;
     let text = match event {
         LeaderEvent::CaughtUp { node } => format!("node {node} has caught up and follows"),
         LeaderEvent::Lost { node: lost } => {
