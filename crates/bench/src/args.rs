@@ -155,6 +155,12 @@ pub struct BenchArgs {
     #[arg(long, requires = "rate", help_heading = "Load")]
     pub spin: bool,
 
+    /// Open loop: rest for so many microseconds between looks for what is due and for replies, instead
+    /// of waking for each. For a core that is shared: it costs less of it, and latencies are longer by
+    /// at most twice this.
+    #[arg(long, requires = "rate", conflicts_with = "spin", value_name = "MICROSECONDS", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Load")]
+    pub rest: Option<u32>,
+
     /// Open loop: the most requests that may wait for replies on one connection. When all connections
     /// are there, requests are sent late; their latency still counts from when they were due.
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Load")]

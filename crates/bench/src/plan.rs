@@ -78,6 +78,8 @@ pub(crate) enum Waiting {
     Sleep,
     /// Looks at the clock again and again.
     Spin,
+    /// Sleeps for this long between two looks, whatever happens.
+    Rest(Duration),
 }
 
 /// Everything a run needs to know.
@@ -213,7 +215,11 @@ fn open_loop(args: &BenchArgs) -> anyhow::Result<Option<OpenLoop>> {
         rate,
         arrival: args.arrival,
         outstanding_max: args.outstanding,
-        waiting: if args.spin { Waiting::Spin } else { Waiting::Sleep },
+        waiting: match args.rest {
+            _ if args.spin => Waiting::Spin,
+            Some(micros) => Waiting::Rest(Duration::from_micros(micros.into())),
+            None => Waiting::Sleep,
+        },
     }))
 }
 
@@ -271,6 +277,8 @@ mod tests {
             &["--user", "joe"],
             &["--then", " "],
             &["--then", "WAIT 1 0", "--rate", "10"],
+            &["--rest", "50"],
+            &["--rate", "10", "--spin", "--rest", "50"],
             &["--resp", "4"],
             &["--keys", "0"],
         ] {

@@ -179,7 +179,7 @@ pub struct OpenLoopReport {
     pub rate: f64,
     /// `poisson` or `constant`.
     pub arrival: &'static str,
-    /// `sleep` or `spin`.
+    /// `sleep`, `spin` or `rest`.
     pub waiting: &'static str,
     /// The bound on requests under way per connection.
     pub outstanding_max: u32,
@@ -361,6 +361,7 @@ fn open_loop(plan: &Plan, stats: &Stats) -> Option<OpenLoopReport> {
         waiting: match open.waiting {
             Waiting::Sleep => "sleep",
             Waiting::Spin => "spin",
+            Waiting::Rest(_) => "rest",
         },
         outstanding_max: open.outstanding_max,
         bound_hits: stats.bound_hits,

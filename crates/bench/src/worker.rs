@@ -165,11 +165,25 @@ impl<'a> Turns<'a> {
                 return Ok(self.finish());
             }
             self.check_silence(now_ns)?;
+            let patience = self.rested(patience);
             match self.poll.poll(&mut events, Some(patience)) {
                 Err(err) if err.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
             }
             self.on_events(&events, &mut idle)?;
+        }
+    }
+
+    /// Sleeps if that is asked for and there is time; returns how long to wait for events then.
+    fn rested(&self, patience: Duration) -> Duration {
+        match &self.worker.pacing {
+            Pacing::Open(OpenPacing { waiting: Waiting::Rest(rest), .. })
+                if !patience.is_zero() =>
+            {
+                std::thread::sleep(*rest);
+                Duration::ZERO
+            }
+            _ => patience,
         }
     }
 
@@ -323,8 +337,10 @@ impl<'a> Turns<'a> {
         if window.budget == 0 || due_ns >= window.end_ns {
             return Ok(later);
         }
-        if open.waiting == Waiting::Spin {
-            return Ok(Due::Later { patience: Duration::ZERO });
+        match open.waiting {
+            Waiting::Sleep => {}
+            Waiting::Spin => return Ok(Due::Later { patience: Duration::ZERO }),
+            Waiting::Rest(_) => return Ok(later),
         }
         if let Some(wakeup) = &mut self.wakeup {
             wakeup.arm(now_ns, due_ns)?;

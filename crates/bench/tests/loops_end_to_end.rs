@@ -145,16 +145,16 @@ fn a_closing_command_follows_each_batch_and_is_not_a_request() {
 #[test]
 fn open_loop_sends_exactly_the_requests_asked_for() {
     let (port, ledger) = serve();
-    for (arrival, spin) in [("poisson", ""), ("constant", "--spin")] {
+    for (arrival, waiting) in [("poisson", ""), ("constant", "--spin"), ("constant", "--rest 90")] {
         let words =
-            format!("-c 3 -n 500 -P 2 --rate 100000 --arrival {arrival} {spin} --command ping");
+            format!("-c 3 -n 500 -P 2 --rate 100000 --arrival {arrival} {waiting} --command ping");
         let report = bench(port, &words).expect("runs");
         assert_eq!(report.requests, 500);
         let open = report.open_loop.expect("a rate was given");
         assert_eq!((open.unsent, open.arrival), (0, arrival));
     }
-    // Each of the three connections greets with a PING, in both runs.
-    assert_eq!(ledger.lock().expect("server is idle").commands["PING"], 2 * (500 + 3));
+    // Each of the three connections greets with a PING, in all runs.
+    assert_eq!(ledger.lock().expect("server is idle").commands["PING"], 3 * (500 + 3));
 }
 
 #[test]

@@ -18,6 +18,9 @@ pub(super) const CONNECTIONS: u32 = 50;
 /// Runs what follows before all normal threads of its core, as soon as it has something to do.
 pub(super) const PRECEDENCE: [&str; 3] = ["chrt", "--fifo", "1"];
 
+/// How long a generator that shares its core rests.
+pub(super) const REST_MICROSECONDS: u32 = 50;
+
 /// One load.
 #[derive(Clone, Copy)]
 pub(super) struct Load {
@@ -40,7 +43,7 @@ pub(super) enum ClientCore {
     /// Nobody: an open loop watches the clock, because sleeping until a request is due would add the
     /// kernel's wake-up to what is blamed on the server.
     Own,
-    /// A follower: the generator sleeps when nothing is due, and goes first when something is.
+    /// A follower: the generator rests between looks at what is due, and goes first when it looks.
     SharedWithPrecedence,
 }
 
@@ -102,7 +105,10 @@ pub(super) fn start(server: &Running, load: &Load) -> Result<Under> {
     words.extend(load.then.map(|command| format!("--then={command}")));
     if let Some(rate) = load.rate {
         words.push(format!("--rate={rate}"));
-        words.extend((load.core == ClientCore::Own).then(|| "--spin".to_owned()));
+        words.push(match load.core {
+            ClientCore::Own => "--spin".to_owned(),
+            ClientCore::SharedWithPrecedence => format!("--rest={REST_MICROSECONDS}"),
+        });
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match load.core {

@@ -49,13 +49,8 @@ pub(in crate::bench::sections) fn full_sync(
 
     let section = Section::FullSync;
     into.add(section, "writes offered", "requests/s", server, rate);
-    into.add(
-        section,
-        "writes answered during the sync",
-        "requests/s",
-        server,
-        during.requests_per_second,
-    );
+    let (answered, share) = (during.requests_per_second, during.client_share);
+    into.add_throughput(section, "writes answered during the sync", server, answered, share);
     into.add(section, "full sync", "s", server, seconds);
     into.add(section, "leader's extra memory", "MB", server, grown / 1e6);
     into.add(section, "p99 before", "us", server, before.p99_us);
