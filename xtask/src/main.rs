@@ -7,6 +7,7 @@
 mod bench;
 mod chaos;
 mod peers;
+mod sim;
 mod terminal;
 mod test;
 mod tidy;
@@ -31,6 +32,8 @@ enum Chore {
     Tidy,
     /// Set up the servers and clients that tests and benchmarks compare with (target/peers)
     Peers(peers::Options),
+    /// Run seeds of the simulations (release build): --seed N, --seeds N or --minutes M
+    Sim(sim::Options),
     /// Check licenses and banned crates with cargo-deny
     Deny,
     /// Compare with Valkey and kevy on this machine and rewrite docs/BENCHMARKS.md
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Chore::Test(options) => test::run(&options),
         Chore::Tidy => tidy::run(),
         Chore::Peers(options) => peers::run(&options),
+        Chore::Sim(options) => sim::run(&options),
         Chore::Deny => test::deny(),
         Chore::Bench(options) => bench::run(&options),
         Chore::Chaos(options) => chaos::run(&options),
