@@ -44,7 +44,9 @@ impl World {
             self.judge.broken("convergence", format!("40 s after all healed: {why}"));
             return true;
         }
-        since > 2_000 * MS && self.clients.iter().all(|c| c.open.is_none()) && self.apart().is_none()
+        since > 2_000 * MS
+            && self.clients.iter().all(|c| c.open.is_none())
+            && self.apart().is_none()
     }
 
     /// What is still missing until all nodes are one.
@@ -74,7 +76,10 @@ impl World {
                     Role::Following(following) => format!("{:?}", following.core.state()),
                     other => other.letter().to_string(),
                 };
-                return Some(format!("n{slot} ({state}) is at {:?} of {:?}", process.end, leader.end));
+                return Some(format!(
+                    "n{slot} ({state}) is at {:?} of {:?}",
+                    process.end, leader.end
+                ));
             }
         }
         None
@@ -91,7 +96,8 @@ impl World {
             let epochs = self.history(slot);
             let process = self.process(other);
             if process.store.digest() != digest || process.epochs != epochs {
-                self.judge.broken("convergence", format!("n{other} differs from the leader n{slot}"));
+                self.judge
+                    .broken("convergence", format!("n{other} differs from the leader n{slot}"));
             }
         }
         let archives: Vec<Archive> = self

@@ -102,7 +102,9 @@ impl World {
                 self.trace(format_args!("n{slot} is ready"));
                 self.look_again(slot);
             }
-            FollowerAction::ProbeAnswered { id, commit } => self.on_probe_answered(slot, id, commit),
+            FollowerAction::ProbeAnswered { id, commit } => {
+                self.on_probe_answered(slot, id, commit)
+            }
             FollowerAction::ProbeLost { id } => self.on_probe_lost(slot, id),
             FollowerAction::Close { reason } => self.close_to_leader(slot, reason),
             FollowerAction::Event(event) => self.note_follower_event(slot, event),
@@ -321,7 +323,13 @@ impl World {
                 let (heads, records) =
                     super::record::decode_runs(&runs).expect("runs are read as they were written");
                 let message = Message::Append(Append { prev: end, runs: &runs, ..append.clone() });
-                self.hand_over(slot, fence, &message, &heads, InHand { records, chunk: Vec::new() });
+                self.hand_over(
+                    slot,
+                    fence,
+                    &message,
+                    &heads,
+                    InHand { records, chunk: Vec::new() },
+                );
             }
             Message::Chunk(chunk) => {
                 let in_hand = InHand { records, chunk: chunk.bytes.to_vec() };
@@ -405,9 +413,10 @@ impl World {
     }
 
     pub(crate) fn on_mark_install(&mut self, slot: usize, offer: Offer) {
-        let whole = self.nodes[slot].disk.incoming.as_ref().is_some_and(|incoming| {
-            super::snapshot::Snapshot::decode(&incoming.bytes).is_some()
-        });
+        let whole =
+            self.nodes[slot].disk.incoming.as_ref().is_some_and(|incoming| {
+                super::snapshot::Snapshot::decode(&incoming.bytes).is_some()
+            });
         if !whole {
             self.nodes[slot].disk.incoming = None;
             self.with_follower(slot, |core, now, out| core.on_install_failed(now, out));
@@ -455,13 +464,15 @@ impl World {
         self.met.event("tails sent to recovering leaders");
         let log = &self.nodes[slot].disk.log;
         let lsns: Vec<Lsn> = (prev.lsn.0 + 1..=up_to.0).map(Lsn).collect();
-        let records: Vec<Record> = lsns.iter().filter_map(|lsn| log.record(*lsn).copied()).collect();
+        let records: Vec<Record> =
+            lsns.iter().filter_map(|lsn| log.record(*lsn).copied()).collect();
         let clock = self.wall(slot);
         let mut before = prev;
         for part in records.chunks(5) {
             let mut runs = Vec::new();
             encode_runs(part, &mut runs);
-            let append = Append { prev: before, commit: Lsn::ZERO, clock, flush: false, runs: &runs };
+            let append =
+                Append { prev: before, commit: Lsn::ZERO, clock, flush: false, runs: &runs };
             let Role::Following(following) = &self.process(slot).role else { return };
             let (fence, link) = (following.core.fence(), following.link);
             if let Some(link) = link {

@@ -2,7 +2,8 @@
 
 use trefoil_clock::{Epoch, EpochEntry, Lsn, NodeId, Position};
 use trefoil_replication::{
-    AckLevel, Acks, CloseReason, Leader, LeaderAction, LeaderEvent, LeaderOptions, LeaderStart, LinkId, LogState,
+    AckLevel, Acks, CloseReason, Leader, LeaderAction, LeaderEvent, LeaderOptions, LeaderStart,
+    LinkId, LogState,
 };
 use trefoil_wire::peer::{Append, Chunk, Fence, Heartbeat, Message, SnapshotId};
 
@@ -81,7 +82,9 @@ impl World {
                     leading.offered.remove(&snapshot.0);
                 }
             }
-            LeaderAction::Watermarks { commit, released } => self.on_watermarks(slot, commit, released),
+            LeaderAction::Watermarks { commit, released } => {
+                self.on_watermarks(slot, commit, released)
+            }
             LeaderAction::PersistMembers { members } => {
                 let after = self.dice.below(5 * MS);
                 self.task(slot, after, Task::Members(members));
@@ -162,12 +165,19 @@ impl World {
         let lsns = head.prev.lsn.0 + 1..=last.0;
         let records: Vec<Record> = lsns.map_while(|lsn| log.record(Lsn(lsn)).copied()).collect();
         let last = records.last().map(|record| record.lsn);
-        assert_eq!(last, Some(up_to.min(last.unwrap_or_default())), "what is asked for is in the log");
+        assert_eq!(
+            last,
+            Some(up_to.min(last.unwrap_or_default())),
+            "what is asked for is in the log"
+        );
         let Some(last) = last else { return };
         let mut runs = Vec::new();
         encode_runs(&records, &mut runs);
         let bytes = runs.len() as u64;
-        self.trace(format_args!("n{slot} > l{} {:?}..{last} commit {}", link.0, head.prev, head.commit));
+        self.trace(format_args!(
+            "n{slot} > l{} {:?}..{last} commit {}",
+            link.0, head.prev, head.commit
+        ));
         let fence = self.leader_fence(slot);
         let message = Message::Append(Append { runs: &runs, ..head.clone() });
         self.send_message(link.0 as usize, slot, &fence, &message);

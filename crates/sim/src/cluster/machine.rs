@@ -45,7 +45,9 @@ impl World {
         self.trace(format_args!("n{slot} starts, {duty:?}, clean {clean}, end {end:?}"));
         match duty {
             Duty::Lead => self.start_leading(slot, clean),
-            Duty::Follow { whom, .. } => self.follow(slot, whom, Lsn::ZERO, end.lsn.max(whole_from)),
+            Duty::Follow { whom, .. } => {
+                self.follow(slot, whom, Lsn::ZERO, end.lsn.max(whole_from))
+            }
         }
         let gap = 1 + self.dice.below(self.plan.snapshot_gap);
         self.task(slot, gap, Task::SnapshotBegins);
@@ -131,7 +133,11 @@ impl World {
             Role::Recovering { .. } | Role::Fenced => false,
         };
         let empty = process.store.applied == Lsn::ZERO;
-        if !serves || empty || process.building.is_some() || process.store.applied < process.whole_from {
+        if !serves
+            || empty
+            || process.building.is_some()
+            || process.store.applied < process.whole_from
+        {
             return;
         }
         let id = process.name_snapshot(node, life);

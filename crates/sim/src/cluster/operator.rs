@@ -90,7 +90,9 @@ impl World {
     /// Points nodes that follow or lead what they should not.
     fn put_right(&mut self) {
         let intended = self.operator.intended;
-        if !self.look_at_leader() || (self.plan.care == Care::Careless && !self.healed && self.dice.one_in(2)) {
+        if !self.look_at_leader()
+            || (self.plan.care == Care::Careless && !self.healed && self.dice.one_in(2))
+        {
             return;
         }
         for slot in 0..self.nodes.len() {
@@ -190,8 +192,8 @@ impl World {
             1 => Acks::SemiSync(1 + self.dice.below(2).min(nodes - 2) as u32),
             _ => Acks::Sync,
         };
-        let level = [AckLevel::Received, AckLevel::Flushed, AckLevel::Applied]
-            [self.dice.below(3) as usize];
+        let level =
+            [AckLevel::Received, AckLevel::Flushed, AckLevel::Applied][self.dice.below(3) as usize];
         let on_lost = if self.dice.one_in(3) { OnLost::Degrade } else { OnLost::Block };
         self.operator.policy = AckPolicy { acks, level, on_lost, ..self.operator.policy };
         let policy = self.operator.policy;
@@ -230,7 +232,8 @@ impl World {
     fn fail_over(&mut self) {
         let old = self.operator.intended;
         let careful = self.plan.care == Care::Careful;
-        let reached: Vec<usize> = (0..self.nodes.len()).filter(|slot| self.reaches(*slot)).collect();
+        let reached: Vec<usize> =
+            (0..self.nodes.len()).filter(|slot| self.reaches(*slot)).collect();
         if careful || self.is_late() {
             self.stop_acknowledging(old, &reached);
         }
@@ -300,7 +303,9 @@ impl World {
         match self.operator.policy.acks {
             Acks::Async => true,
             Acks::Sync => reported >= 1,
-            Acks::SemiSync(k) => members.len() >= k as usize && reported + k as usize > members.len(),
+            Acks::SemiSync(k) => {
+                members.len() >= k as usize && reported + k as usize > members.len()
+            }
         }
     }
 
@@ -323,7 +328,8 @@ impl World {
     /// Whether a node has this history, and all of what it shows.
     fn is_whole(&self, slot: usize) -> bool {
         let node = &self.nodes[slot];
-        let reaches = |p: &super::process::Process| p.end.lsn >= p.whole_from && p.end.lsn > Lsn::ZERO;
+        let reaches =
+            |p: &super::process::Process| p.end.lsn >= p.whole_from && p.end.lsn > Lsn::ZERO;
         node.disk.identity.cluster == CLUSTER && node.process.as_ref().is_some_and(reaches)
     }
 
@@ -341,7 +347,8 @@ impl World {
         self.look_at_leader();
         self.operator.missing_since = None;
         for other in 0..self.nodes.len() {
-            let follows = self.reaches(other) && matches!(self.process(other).role, Role::Following(_));
+            let follows =
+                self.reaches(other) && matches!(self.process(other).role, Role::Following(_));
             if other != slot && follows {
                 self.point(other, slot, false, true);
             }

@@ -68,7 +68,10 @@ pub(crate) struct Following {
 pub(crate) enum Role {
     Leading(Box<Leading>),
     Following(Box<Following>),
-    Recovering { core: Box<Recovering>, todo: Todo<RecoveringAction> },
+    Recovering {
+        core: Box<Recovering>,
+        todo: Todo<RecoveringAction>,
+    },
     /// It learned of a newer epoch: it serves nothing until a person says what it is to do.
     Fenced,
 }

@@ -115,13 +115,9 @@ impl World {
     /// Ends what the process did: who waits is told that it is unknown, links are closed.
     pub(crate) fn leave_role(&mut self, slot: usize, why: &'static str) {
         self.process(slot).core += 1;
-        let accepts_old = self.defect == Defect::OldEpochAccepted;
-        let stays_open = match &self.process(slot).role {
-            Role::Following(following) if accepts_old => following.link,
-            _ => None,
-        };
+        let stay_open = self.links_that_stay(slot);
         for link in self.process(slot).links.clone() {
-            if Some(link) != stays_open {
+            if !stay_open.contains(&link) {
                 self.close(link, slot);
             }
         }
@@ -133,33 +129,47 @@ impl World {
         process.made.clear();
     }
 
+    /// The defect: links to earlier leaders, which would have to be closed.
+    fn links_that_stay(&mut self, slot: usize) -> Vec<usize> {
+        let accepts_old = self.defect == Defect::OldEpochAccepted;
+        match &self.process(slot).role {
+            Role::Following(following) if accepts_old => {
+                following.stale_links.iter().copied().chain(following.link).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// REPLICAOF host port. False: it is busy with its files, or does not run.
-    pub(crate) fn point(&mut self, slot: usize, whom: usize, adopts: bool, heeds_safe: bool) -> bool {
+    pub(crate) fn point(
+        &mut self,
+        slot: usize,
+        whom: usize,
+        adopts: bool,
+        heeds_safe: bool,
+    ) -> bool {
         if !self.takes_orders(slot) {
             return false;
         }
         self.nodes[slot].disk.duty = Duty::Follow { whom, adopts };
         let process = self.process(slot);
-        let (safe, needs, old_link) = match &process.role {
+        let (safe, needs) = match &process.role {
             Role::Following(following) => {
                 let ready = following.core.is_ready();
                 let needs = if ready { Lsn::ZERO } else { process.end.lsn };
-                (following.core.safe(), needs, following.link)
+                (following.core.safe(), needs)
             }
-            Role::Leading(leading) => {
-                (leading.core.safe(), process.end.lsn, None)
-            }
-            Role::Recovering { .. } | Role::Fenced => (Lsn::ZERO, process.end.lsn, None),
+            Role::Leading(leading) => (leading.core.safe(), process.end.lsn),
+            Role::Recovering { .. } | Role::Fenced => (Lsn::ZERO, process.end.lsn),
         };
         let needs = needs.max(process.whole_from);
         let safe = if heeds_safe { safe } else { Lsn::ZERO };
+        let stale_links = self.links_that_stay(slot);
         self.leave_role(slot, "unknown: demoted");
         self.nodes[slot].disk.members.clear();
         self.follow(slot, whom, safe, needs);
-        if self.defect == Defect::OldEpochAccepted
-            && let Role::Following(following) = &mut self.process(slot).role
-        {
-            following.stale_links.extend(old_link);
+        if let Role::Following(following) = &mut self.process(slot).role {
+            following.stale_links = stale_links;
         }
         true
     }

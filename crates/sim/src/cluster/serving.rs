@@ -66,7 +66,8 @@ impl World {
         if leading.core.is_blocked() {
             return self.answer(slot, request, Answer::Refused("refused: too few followers"));
         }
-        let before = change.keys().first().map(|key| self.process(slot).store.keys[usize::from(*key)]);
+        let before =
+            change.keys().first().map(|key| self.process(slot).store.keys[usize::from(*key)]);
         let record = self.write(slot, change);
         self.judge.on_written(request.operation, record.id);
         let number = match (change, change.keys().first()) {
@@ -81,7 +82,8 @@ impl World {
     }
 
     fn answer_when_released(&mut self, slot: usize, request: Request, lsn: Lsn, answer: Answer) {
-        let passes = self.defect == Defect::ReadPassesGate && matches!(answer, Answer::Value { .. });
+        let passes =
+            self.defect == Defect::ReadPassesGate && matches!(answer, Answer::Value { .. });
         let process = self.process(slot);
         let Role::Leading(leading) = &process.role else { return };
         if leading.released >= lsn || passes {
@@ -362,7 +364,11 @@ impl World {
         for Waiting { request, until, .. } in out {
             match until {
                 Until::Released { .. } => {
-                    self.answer(slot, request, Answer::Unknown("unknown: acknowledgements are late"));
+                    self.answer(
+                        slot,
+                        request,
+                        Answer::Unknown("unknown: acknowledgements are late"),
+                    );
                 }
                 Until::Applied | Until::Probed { .. } => self.pass_on(slot, request),
             }

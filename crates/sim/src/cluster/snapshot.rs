@@ -41,7 +41,12 @@ impl Snapshot {
         ];
         for entry in self.epochs.entries() {
             let leader = entry.leader.0;
-            numbers.extend([entry.epoch.0, leader as u64, (leader >> 64) as u64, entry.first_lsn.0]);
+            numbers.extend([
+                entry.epoch.0,
+                leader as u64,
+                (leader >> 64) as u64,
+                entry.first_lsn.0,
+            ]);
         }
         for (held, seen) in &self.keys {
             let value = held.value.map_or(0, |value| value + 1);
@@ -87,7 +92,9 @@ fn wide(low: u64, high: u64) -> u128 {
 }
 
 fn checksum(numbers: &[u64]) -> u64 {
-    numbers.iter().fold(7, |sum, number| (sum ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ sum >> 31)
+    numbers
+        .iter()
+        .fold(7, |sum, number| (sum ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ sum >> 31)
 }
 
 /// A snapshot that is being made: one half of the keys has been taken.

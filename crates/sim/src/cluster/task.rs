@@ -21,7 +21,10 @@ pub(crate) enum Task {
     /// The log thread hands over what is queued.
     WriteLog,
     /// A sync ends that covers this much.
-    Synced { upto: Lsn, epochs: EpochTable },
+    Synced {
+        upto: Lsn,
+        epochs: EpochTable,
+    },
     /// The log's own pace of syncs (`everysec`).
     SyncNow,
     /// The applier applies what it may.
@@ -29,13 +32,22 @@ pub(crate) enum Task {
     /// The members are written down.
     Members(Vec<NodeId>),
     /// The tail behind a record is archived, then it is cut.
-    Archive { to: Position, then: AfterCut },
-    Cut { to: Position, then: AfterCut },
+    Archive {
+        to: Position,
+        then: AfterCut,
+    },
+    Cut {
+        to: Position,
+        then: AfterCut,
+    },
     /// A snapshot's second half is taken.
     SnapshotEnds,
     SnapshotBegins,
     /// Bytes of a fetched snapshot are in its file.
-    ChunkWritten { written: u64, core: u64 },
+    ChunkWritten {
+        written: u64,
+        core: u64,
+    },
     /// The fetched snapshot is complete: mark it, then put it in place.
     MarkInstall(Offer),
     Install(Offer),
@@ -145,7 +157,9 @@ impl World {
         self.process(slot).syncing = false;
         let log = &mut self.nodes[slot].disk.log;
         // A cut that came between has synced what it left.
-        if upto <= log.end().lsn && epochs.entries().iter().all(|e| log.epochs.entries().contains(e)) {
+        if upto <= log.end().lsn
+            && epochs.entries().iter().all(|e| log.epochs.entries().contains(e))
+        {
             log.synced(upto, epochs);
         }
         if self.syncs_each_turn(slot) {

@@ -24,9 +24,16 @@ pub(crate) const CLUSTER: ClusterId = ClusterId(77);
 
 /// Something that is to happen.
 pub(crate) enum Event {
-    Arrive { link: usize, side: usize },
+    Arrive {
+        link: usize,
+        side: usize,
+    },
     /// A task of a process; one of an earlier life is void.
-    Task { slot: usize, life: u64, task: Task },
+    Task {
+        slot: usize,
+        life: u64,
+        task: Task,
+    },
     Start(usize),
     Request(usize, Request),
     /// An answer comes back to the follower that passed the request on.
@@ -135,7 +142,8 @@ impl World {
         let plan = Plan::draw(&mut dice);
         let nodes = (0..plan.nodes)
             .map(|slot| {
-                let duty = if slot == 0 { Duty::Lead } else { Duty::Follow { whom: 0, adopts: false } };
+                let duty =
+                    if slot == 0 { Duty::Lead } else { Duty::Follow { whom: 0, adopts: false } };
                 let identity = Identity { node: NodeId(slot as u128 + 1), cluster: CLUSTER };
                 Node {
                     disk: Disk::format(identity, duty),

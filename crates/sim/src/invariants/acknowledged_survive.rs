@@ -16,7 +16,10 @@ impl Judge {
         if let Some(&id) = strict {
             let known = &self.known[id];
             let told = if known.acknowledged { "acknowledged" } else { "committed" };
-            let text = format!("record {id} ({:?} of {}) was {told} and is lost", known.position, known.leader);
+            let text = format!(
+                "record {id} ({:?} of {}) was {told} and is lost",
+                known.position, known.leader
+            );
             self.broken("P3/P4", text);
         }
     }

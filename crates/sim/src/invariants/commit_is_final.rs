@@ -54,7 +54,8 @@ impl Judge {
     }
 
     fn one_branch(&mut self, last: u64) {
-        let newer = self.known[last as usize].position.lsn > self.known[self.strict_end as usize].position.lsn;
+        let newer = self.known[last as usize].position.lsn
+            > self.known[self.strict_end as usize].position.lsn;
         let (first, second) = if newer { (self.strict_end, last) } else { (last, self.strict_end) };
         if !self.is_before(first, second) {
             let (a, b) = (&self.known[first as usize], &self.known[second as usize]);
@@ -69,12 +70,7 @@ impl Judge {
     }
 
     /// When a leader's commit reached a record.
-    pub(crate) fn note_commit(
-        &mut self,
-        now: Micros,
-        led: Option<EpochEntry>,
-        commit: Lsn,
-    ) {
+    pub(crate) fn note_commit(&mut self, now: Micros, led: Option<EpochEntry>, commit: Lsn) {
         if let Some(entry) = led {
             self.commits.entry((entry.epoch, entry.leader)).or_default().push((now, commit));
         }

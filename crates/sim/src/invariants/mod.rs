@@ -175,7 +175,12 @@ impl Judge {
         let id = self.known.len() as u64;
         self.name(identity, position, id);
         let mut state = self.known[parent as usize].state.clone();
-        state.apply(&crate::cluster::Record { epoch: position.epoch, lsn: position.lsn, id, change });
+        state.apply(&crate::cluster::Record {
+            epoch: position.epoch,
+            lsn: position.lsn,
+            id,
+            change,
+        });
         self.known.push(Known {
             cluster: identity.cluster,
             leader: identity.node,

@@ -27,7 +27,10 @@ impl Judge {
         }
         let first = *self.acknowledged.entry(position.lsn).or_insert((position.epoch, id));
         if first.0 != position.epoch {
-            let text = format!("LSN {} was acknowledged in {} and {}", position.lsn, first.0, position.epoch);
+            let text = format!(
+                "LSN {} was acknowledged in {} and {}",
+                position.lsn, first.0, position.epoch
+            );
             self.broken("P9", text);
         }
     }

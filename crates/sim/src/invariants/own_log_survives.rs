@@ -16,7 +16,10 @@ impl Judge {
             }
             self.lost_power.insert(record.id);
             if local == LocalRule::Durable && known.by_maker {
-                let text = format!("record {} ({:?}) was committed and not synced", record.id, known.position);
+                let text = format!(
+                    "record {} ({:?}) was committed and not synced",
+                    record.id, known.position
+                );
                 self.broken("P1", text);
             }
         }

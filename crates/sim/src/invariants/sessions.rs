@@ -64,7 +64,10 @@ impl Judge {
             let Some((_, answer)) = operation.answered else { continue };
             let shown = match (operation.ask, answer) {
                 (Ask::Write(_), Answer::Written { record, .. }) => record,
-                (Ask::Read(_, Consistency::Session | Consistency::Linearizable), Answer::Value { by, .. }) => by,
+                (
+                    Ask::Read(_, Consistency::Session | Consistency::Linearizable),
+                    Answer::Value { by, .. },
+                ) => by,
                 _ => continue,
             };
             let key = usize::from(operation.ask.key());
@@ -77,11 +80,19 @@ impl Judge {
         }
         self.histories += seen.len() as u64;
         if let Some((at, before, shown)) = found {
-            let (o, b, s) = (&self.operations[at], &self.known[before as usize], &self.known[shown as usize]);
+            let (o, b, s) =
+                (&self.operations[at], &self.known[before as usize], &self.known[shown as usize]);
             let text = format!(
                 "session {} of client {} ({:?}) asked n{} {:?} (o{at}) and was shown record {shown} \
                  ({:?}), after it had seen record {before} ({:?} of {}, survived: {})",
-                o.session, o.client, o.carries, o.node, o.ask, s.position, b.position, b.leader,
+                o.session,
+                o.client,
+                o.carries,
+                o.node,
+                o.ask,
+                s.position,
+                b.position,
+                b.leader,
                 survived[before as usize]
             );
             self.broken("P7", text);

@@ -9,7 +9,9 @@ impl Judge {
         let expected = self.known[id as usize].state.digest();
         if digest != expected {
             let position = self.known[id as usize].position;
-            let text = format!("n{slot} at record {id} ({position:?}) does not show what its history makes");
+            let text = format!(
+                "n{slot} at record {id} ({position:?}) does not show what its history makes"
+            );
             self.broken("state is history", text);
         }
     }
