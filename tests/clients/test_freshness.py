@@ -384,6 +384,17 @@ def test_without_the_leader_reads_are_as_fresh_as_asked_for_or_refused(pair):
     assert follower.client().info("replication")["role"] == "slave"
 
 
+def test_a_bound_holds_though_the_leader_is_gone(pair):
+    leader, follower = pair()
+    with RawConnection(follower.port) as connection:
+        connection.ask([[b"SET", b"k", b"v"], [b"CONSISTENCY", b"bounded", b"50"]])
+        assert connection.ask([[b"GET", b"k"]]) == [b"$1\r\nv\r\n"]
+        leader.kill()
+        until(lambda: connection.ask([[b"GET", b"k"]])[0].startswith(b"-MASTERDOWN"))
+        connection.ask([[b"CONSISTENCY", b"bounded", b"600000"]])
+        assert connection.ask([[b"GET", b"k"]]) == [b"$1\r\nv\r\n"]
+
+
 def test_an_answer_that_does_not_come_is_unknown(pair):
     leader, follower = pair(forward_timeout=300)
     with RawConnection(follower.port) as known, RawConnection(follower.port) as new:

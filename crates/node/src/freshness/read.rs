@@ -27,7 +27,7 @@ impl Worker {
         let consistency = session.consistency(&self.node.settings);
         let verdict = match consistency {
             Consistency::Session => self.judge_session_read(session),
-            Consistency::Bounded(_) => self.judge_bounded_read(consistency),
+            Consistency::Bounded(bound_ms) => self.judge_bounded_read(bound_ms),
             other => self.verdict(self.decide(other, SessionClock::Unknown)),
         };
         match (verdict, &mut session.freshness) {
@@ -58,12 +58,16 @@ impl Worker {
         self.verdict(decision)
     }
 
-    /// A follower that is not fresh enough finds out whether it is.
-    fn judge_bounded_read(&mut self, consistency: Consistency) -> Verdict {
-        if self.lags() {
+    /// A follower that is not fresh enough finds out whether it is. One that lags more than the
+    /// configuration allows does not answer.
+    fn judge_bounded_read(&mut self, bound_ms: u64) -> Verdict {
+        let limits = self.node.settings.replication.lag_limits();
+        let behind = self.follower.leader_end.0.saturating_sub(self.follower.applied.0);
+        if limits.records != 0 && behind > limits.records {
             return Verdict::Forward;
         }
-        let decision = self.decide(consistency, SessionClock::Unknown);
+        let bound_ms = if limits.millis == 0 { bound_ms } else { bound_ms.min(limits.millis) };
+        let decision = self.decide(Consistency::Bounded(bound_ms), SessionClock::Unknown);
         if decision == Decision::Probe {
             self.ask_for_probe();
         }
@@ -107,14 +111,5 @@ impl Worker {
         }
         freshness.waits_since_ms = None;
         Verdict::Forward
-    }
-
-    /// Whether this follower is taken out of `bounded` reads because of its lag.
-    fn lags(&self) -> bool {
-        let limits = self.node.settings.replication.lag_limits();
-        let behind = self.follower.leader_end.0.saturating_sub(self.follower.applied.0);
-        let age_ms = self.writer.now_ms.saturating_sub(self.follower.fresh_at_ms);
-        (limits.records != 0 && behind > limits.records)
-            || (limits.millis != 0 && age_ms > limits.millis)
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Following<D: Disk> {
     pub(super) leader_node: Option<NodeId>,
     /// Where clients reach it, as it says itself.
     pub(super) leader_client_port: Option<u16>,
+    /// What was published of how fresh its data is, as the core has it.
+    fresh_at: Option<u64>,
     incoming: Option<Incoming<D>>,
     /// The history that this node is about to join.
     pub(super) adopting: Option<ClusterId>,
@@ -134,6 +136,7 @@ impl<D: Disk> Peers<D> {
             leader_client_port: None,
             incoming: None,
             adopting: None,
+            fresh_at: None,
             told: (end, flushed, applied),
             heads: Vec::new(),
         });
@@ -417,13 +420,18 @@ impl<D: Disk> Peers<D> {
     }
 
     fn publish_freshness(&mut self) {
-        let Part::Following(following) = &self.part else { return };
-        if let Some(fresh_at) = following.core.fresh_at()
-            && fresh_at > self.node.replication.fresh_at_ms()
-        {
-            self.node.replication.set_fresh_at_ms(fresh_at);
-            self.node.post.wake_waiting();
+        let Part::Following(following) = &mut self.part else { return };
+        let fresh_at = following.core.fresh_at();
+        if fresh_at == following.fresh_at {
+            return;
         }
+        following.fresh_at = fresh_at;
+        let Some(fresh_at) = fresh_at else { return };
+        // Workers compare it with a clock that people may set, this thread's only goes on.
+        let age_ms = self.now_ms.saturating_sub(fresh_at) + 1;
+        let fresh_at_ms = (self.options.wall_ms)().saturating_sub(age_ms);
+        self.node.replication.set_fresh_at_ms(fresh_at_ms);
+        self.node.post.wake_waiting();
     }
 
     fn begin_cut(&mut self, to: trefoil_clock::Position, then: AfterCut) {

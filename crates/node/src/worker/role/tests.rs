@@ -31,17 +31,21 @@ fn epochs(entries: &[(u64, u64)]) -> EpochTable {
 fn become_one(node: &TestNode, role: Role) {
     let replication = &node.node.replication;
     replication.set_role(role);
-    replication.set_leader((role == Role::Following).then(|| LeaderLink {
+    replication.set_leader(if role == Role::Following { leader_at(1) } else { None });
+    let special = if role == Role::Leading { 0 } else { Node::RESTRAINED };
+    node.node.special.store(special, std::sync::atomic::Ordering::SeqCst);
+}
+
+fn leader_at(end: u64) -> Option<LeaderLink> {
+    Some(LeaderLink {
         host: "10.0.0.7".into(),
         port: 6_379,
         state: LinkState::Streaming,
         node: Some(LEADER),
-        end: Lsn(1),
+        end: Lsn(end),
         heard_ms: 0,
         trouble: None,
-    }));
-    let special = if role == Role::Leading { 0 } else { Node::RESTRAINED };
-    node.node.special.store(special, std::sync::atomic::Ordering::SeqCst);
+    })
 }
 
 fn configure(node: &TestNode, name: &str, value: &str) {
@@ -208,8 +212,12 @@ fn other_levels_of_consistency() {
     node.node.replication.set_fresh_at_ms(crate::harness::START_MS - 1_000);
     node.check(&mut client, &[("GET k", "$4 here")]);
     configure(&node, "max-lag-ms", "500");
-    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Forward, "it is taken out");
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Retry, "it may be taken out");
     configure(&node, "max-lag-ms", "0");
+    configure(&node, "max-lag-records", "3");
+    node.node.replication.set_leader(leader_at(5));
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Forward, "it is taken out");
+    configure(&node, "max-lag-records", "0");
     node.node.replication.set_ready(false);
     for level in ["eventual", "session", "bounded 9999"] {
         node.run(&mut client, &format!("CONSISTENCY {level}"));
