@@ -379,6 +379,25 @@ impl<D: Disk> Peers<D> {
         }
     }
 
+    /// Whether the log still lacks records that were acknowledged while nobody waited for followers.
+    /// The old rule commits those, so that they can be read under the new one.
+    pub(super) fn is_behind_old_rule(&mut self) -> bool {
+        if !matches!(self.part, Part::Leading(_)) || self.acks() == Acks::Async {
+            self.waits_from = None;
+            return false;
+        }
+        if self.waits_from.is_none() {
+            if self.node.replication.gates() {
+                return false;
+            }
+            // From here on replies wait, by the old rule until the new one is in force.
+            self.publish_watermarks();
+            self.waits_from = Some(self.node.keyspace.sequencer().last_lsn());
+        }
+        self.waits_from = self.waits_from.filter(|&lsn| self.node.log.appended() < lsn);
+        self.waits_from.is_some()
+    }
+
     pub(super) fn reconfigure(&mut self) {
         let configuration = self.node.replication.configuration();
         // What was acknowledged under the old rule is committed by it.

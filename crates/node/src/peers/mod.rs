@@ -95,6 +95,8 @@ pub struct Peers<D: Disk> {
     report_at_ms: u64,
     /// Changes that those who wait were woken for.
     changes: u64,
+    /// Followers are to be waited for once the log has this record: up to here nobody waited.
+    waits_from: Option<Lsn>,
 }
 
 /// What this node does with others now.
@@ -135,6 +137,7 @@ impl<D: Disk> Peers<D> {
             lag_watch: LagWatch::default(),
             report_at_ms: now_ms,
             changes: 0,
+            waits_from: None,
         };
         match role {
             SavedRole::Follower { leader, adopts } => peers.begin_as_follower(leader, adopts),
@@ -319,6 +322,10 @@ impl<D: Disk> Peers<D> {
                 }
                 Order::Lead => self.order_lead(),
                 Order::Forget(node) => self.order_forget(node),
+                Order::Reconfigure if self.is_behind_old_rule() => {
+                    self.node.replication.orders.put(Order::Reconfigure);
+                    return;
+                }
                 Order::Reconfigure => self.reconfigure(),
                 Order::SnapshotEnded => self.on_snapshot_ended(),
                 Order::Probe => self.probe(),
