@@ -125,8 +125,8 @@ fn require_machine() -> Result<()> {
     if std::thread::available_parallelism()?.get() < 2 {
         bail!("server and load generator need a core each, this machine has one");
     }
-    if find_program("taskset").is_none() {
-        bail!("taskset is not installed: `apt-get install -y util-linux`");
+    if ["taskset", "chrt"].iter().any(|program| find_program(program).is_none()) {
+        bail!("taskset and chrt are not installed: `apt-get install -y util-linux`");
     }
     let load = std::fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
     let busy: f64 = load.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0);

@@ -24,6 +24,34 @@ const NOTES: &str = "## Notes";
 const LIMITED_BY_CLIENT: &str =
     "† The load generator used more than 90% of its core: its speed was measured, compare CPU.";
 
+/// How the sections on replication are measured.
+const REPLICATION: &str = "\
+* Replication: one leader on core 0, one follower on core 1 beside the load generator; both with a log \
+or AOF that is flushed every second; the follower has joined, and Valkey's replica has ended its \
+rewrite, before anything is measured. More options: Trefoil `--peer 127.0.0.1:PORT --http off`; Valkey \
+`--repl-diskless-sync-delay 0 --client-output-buffer-limit \"replica 0 0 0\"`, so that its sync starts at \
+once and a replica that is behind is not dropped. CPU is that of all threads from the first request \
+until the follower has the last.
+* Acknowledged: Trefoil with `acks semi-sync:1` and the level in the row's name. Valkey's clients send \
+`WAIT 1 0` in the same write behind each SET (pipeline 1) or behind 16 of them; beside `flushed` also \
+`WAITAOF 0 1 0`, with `appendfsync always` on the replica. Only SETs are counted, and not before the \
+reply of WAIT.
+* Full sync: the leader, on its own, is offered half the SETs that it can take at pipeline 1. The time \
+is from REPLICAOF until the follower, whose link is up, shows all that the leader had when it came up. \
+Extra memory is what the leader's resident memory grew by, for Valkey with what its child copied on \
+write. p99 is that of the writes before, and from REPLICAOF until the end of the sync.
+* Applying: first the leader writes at pipeline 64 for at most 2 s while the follower is stopped by a \
+signal, and then the follower goes on alone; then both at once, where the lag is sampled 50 times a \
+second and its growth is the mean of the last third above that of the first, in percent of what was \
+written in between.
+* Lag that clients see: at half the SETs that the leader can take at pipeline 1, 1,000 stamps a second \
+are written to the leader and read from the follower (Trefoil: `CONSISTENCY eventual`) again and again \
+until it shows them; the lag counts from the leader's acknowledgement, and for stamps that fell due \
+meanwhile from then. Lag that the server tells: `lag-ms` in REPLICATION LAG on the leader.
+* Where an open loop shares its core with a follower it runs with SCHED_FIFO and rests 50 us between two \
+looks at what is due and what has come.
+";
+
 const HEADER: [&str; 9] =
     ["median of", "unit", "Trefoil", "Valkey", "kevy", "/Valkey", "/kevy", "target", "met"];
 
@@ -197,7 +225,8 @@ fn method(rounds: u32, scale: &Scale, rate: &str) -> String {
          * Snapshots: {many} keys, BGSAVE again and again while the load runs. Extra memory is what the \
          process grew by; for Valkey, which forks, what it reports as copied on write. Its child shares \
          core 0, as do the threads of the others.\n\
-         * Idle: {idle} connections that sent one PING each; growth of resident memory.\n\n",
+         * Idle: {idle} connections that sent one PING each; growth of resident memory.\n\
+         {REPLICATION}\n",
         keys = thousands(scale.keys as i64),
         many = thousands(scale.many_keys as i64),
         idle = thousands(i64::from(scale.idle_connections)),
