@@ -388,7 +388,8 @@ def test_a_bound_holds_though_the_leader_is_gone(pair):
     leader, follower = pair()
     with RawConnection(follower.port) as connection:
         connection.ask([[b"SET", b"k", b"v"], [b"CONSISTENCY", b"bounded", b"50"]])
-        assert connection.ask([[b"GET", b"k"]]) == [b"$1\r\nv\r\n"]
+        # Not older than that, but not the newest.
+        until(lambda: connection.ask([[b"GET", b"k"]]) == [b"$1\r\nv\r\n"])
         leader.kill()
         until(lambda: connection.ask([[b"GET", b"k"]])[0].startswith(b"-MASTERDOWN"))
         connection.ask([[b"CONSISTENCY", b"bounded", b"600000"]])
@@ -417,6 +418,7 @@ def test_a_follower_follows_its_leader_to_another_one(start_server):
     follow(third, first)
     client = third.client(single_connection_client=True)
     client.set("k", 1)
+    assert second.client().get("k") == b"1"
     second.client().execute_command("REPLICAOF", "NO", "ONE")
     until(lambda: second.client().info("replication")["role"] == "master")
     follow(third, second)
