@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(receipt.id, "3-5-7");
         assert_eq!((receipt.records, receipt.acknowledged, receipt.keys), (3, 2, 2));
         assert_eq!(receipt.keys_named, ["\"a\"", "\"b c\""]);
-        assert_eq!(receipts(&disk).expect("readable"), [receipt.clone()]);
+        assert_eq!(receipts(&disk).expect("readable"), std::slice::from_ref(&receipt));
         mark_dropped(&disk, &archive, 99).expect("written");
         let dropped = Receipt { dropped_at_ms: 99, ..receipt };
         assert_eq!(receipts(&disk).expect("readable"), [dropped]);
