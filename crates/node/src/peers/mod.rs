@@ -449,8 +449,15 @@ impl<D: Disk> Peers<D> {
     }
 
     fn on_timeouts(&mut self) {
+        // Nobody but a leader listens to who has connected, or gives it up.
+        let leads = matches!(self.part, Part::Leading(_) | Part::Recovering(_));
         let late = |link: &Inbound| {
-            link.greeting.is_some() && self.now_ms >= link.since_ms + GREETING_MS_MAX
+            let since_ms = match link.greeting {
+                Some(_) => link.since_ms,
+                None if leads || link.dialled => return false,
+                None => link.heard_ms,
+            };
+            self.now_ms >= since_ms + GREETING_MS_MAX
         };
         let silent: Vec<LinkId> =
             self.inbound.iter().filter(|(_, link)| late(link)).map(|(link, _)| *link).collect();
