@@ -141,7 +141,8 @@ impl Client {
             let mut connection = Connection::open(port, PATIENCE)?;
             for words in greetings {
                 if let Reply::Error(text) = connection.call(words)? {
-                    return Err(std::io::Error::other(text));
+                    let said = words.join(" ");
+                    return Err(std::io::Error::other(format!("{text} (to {said})")));
                 }
             }
             Ok(connection)
