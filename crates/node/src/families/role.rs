@@ -64,12 +64,17 @@ fn replicaof(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     let host = std::str::from_utf8(host).ok().filter(|host| is_host(host));
     let host = host.ok_or(CommandError::Other("ERR Invalid master host"))?.to_string();
     let follows = |replication: &Replication| {
-        let leads_us =
-            |link: LeaderLink| link.port == port && link.host.eq_ignore_ascii_case(&host);
+        // A leader that can't be followed is asked anew: then our own history may be given up.
+        let leads_us = |link: LeaderLink| {
+            link.port == port && link.host.eq_ignore_ascii_case(&host) && link.trouble.is_none()
+        };
         !is_master(replication) && replication.leader().is_some_and(leads_us)
     };
     let is_new = call.session.waiting.is_none();
-    if is_new && follows(&call.worker.node.replication) {
+    // Where the link does not come about, saying it again means: give up what is here for it.
+    let replication = &call.worker.node.replication;
+    let in_trouble = replication.leader().is_some_and(|link| link.trouble.is_some());
+    if is_new && follows(replication) && !in_trouble {
         call.reply().simple("OK Already connected to specified master");
         return Ok(Flow::Continue);
     }

@@ -68,8 +68,10 @@ impl<D: Disk> Peers<D> {
 
     /// REPLICAOF host port.
     pub(super) fn order_follow(&mut self, leader: LeaderAddress) {
+        // Said again of a leader that can't be followed, it also means: give the own history up.
         if let Part::Following(following) = &self.part
             && following.leader == leader
+            && following.trouble.is_none()
         {
             return;
         }
@@ -171,8 +173,10 @@ impl<D: Disk> Peers<D> {
         match stage {
             Stage::Begun => {
                 self.drop_all_links();
+                // What was received or pulled may not be in the log yet.
                 let end = match &self.part {
                     Part::Following(following) => following.core.end().lsn,
+                    Part::Recovering(gathering) => gathering.end(),
                     _ => self.node.log.appended(),
                 };
                 // A new leader's history is all that it has received; its barrier commits it.
