@@ -71,10 +71,7 @@ fn replicaof(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
         !is_master(replication) && replication.leader().is_some_and(leads_us)
     };
     let is_new = call.session.waiting.is_none();
-    // Where the link does not come about, saying it again means: give up what is here for it.
-    let replication = &call.worker.node.replication;
-    let in_trouble = replication.leader().is_some_and(|link| link.trouble.is_some());
-    if is_new && follows(replication) && !in_trouble {
+    if is_new && follows(&call.worker.node.replication) {
         call.reply().simple("OK Already connected to specified master");
         return Ok(Flow::Continue);
     }

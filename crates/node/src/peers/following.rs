@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use trefoil_clock::{ClusterId, Identity, Lsn, NodeId, Origin};
 use trefoil_log::{Disk, RunList, TailReader, put_run};
 use trefoil_replication::{
-    AfterCut, Follower, FollowerAction, FollowerEvent, FollowerLog, FollowerOptions, LinkId,
-    RunHead,
+    AfterCut, Follower, FollowerAction, FollowerCloseReason, FollowerEvent, FollowerLog,
+    FollowerOptions, LinkId, RunHead,
 };
 use trefoil_store::record::Stamp;
-use trefoil_wire::peer::{Append, Fence, Message};
+use trefoil_wire::peer::{Append, Fence, Message, RefuseReason};
 
 use super::change::Change;
 use super::snapshots::Incoming;
@@ -215,14 +215,15 @@ impl<D: Disk> Peers<D> {
                 self.begin_install(offer);
             }
             FollowerAction::SendTail { prev, up_to } => self.send_tail((prev.lsn, up_to), more),
-            FollowerAction::Ready => {
-                self.node.replication.set_ready(true);
-                self.node.post.wake_waiting();
-            }
+            FollowerAction::Ready => self.on_ready(),
             FollowerAction::ProbeAnswered { id, commit } => self.on_probe(id, Some(commit)),
             FollowerAction::ProbeLost { id } => self.on_probe(id, None),
             FollowerAction::Close { reason } => {
-                self.leave_leader(super::report::left_because(reason));
+                let busy = reason == FollowerCloseReason::Refused(RefuseReason::Busy);
+                let Part::Following(following) = &self.part else { return };
+                // A leader that wants to be left alone for a while has said why before.
+                let known = following.trouble.clone().filter(|_| busy);
+                self.leave_leader(known.unwrap_or_else(|| super::report::left_because(reason)));
             }
             FollowerAction::Event(event) => self.on_follower_event(&event),
         }
@@ -407,6 +408,12 @@ impl<D: Disk> Peers<D> {
                 node.sessions.probes.on_sent(id);
             }
         });
+    }
+
+    /// What is here is known to be committed.
+    fn on_ready(&self) {
+        self.node.replication.set_ready(true);
+        self.node.post.wake_waiting();
     }
 
     /// A probe was answered, or (None) is lost.

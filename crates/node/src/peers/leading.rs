@@ -424,6 +424,10 @@ impl<D: Disk> Peers<D> {
     }
 
     fn say_closed(&self, link: LinkId, reason: CloseReason) {
+        if reason == CloseReason::Flapping {
+            // Why it went was said each time.
+            return;
+        }
         let who = self.inbound.get(&link).and_then(|inbound| inbound.peer);
         let who = who.map_or_else(|| "a node".to_string(), |node| format!("node {node}"));
         eprintln!(

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use trefoil_clock::NodeId;
+use trefoil_clock::{Lsn, NodeId};
 use trefoil_log::Disk;
 use trefoil_replication::{LinkId, Recovering, RecoveringAction, RecoveringOptions};
 use trefoil_wire::peer::{Fence, Message};
@@ -24,6 +24,11 @@ pub(super) struct Gathering {
 impl Gathering {
     pub(super) fn deadline(&self) -> Option<u64> {
         self.core.deadline()
+    }
+
+    /// Where the log will end when all that was pulled is written.
+    pub(super) fn end(&self) -> Lsn {
+        self.core.end().lsn
     }
 }
 

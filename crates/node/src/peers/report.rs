@@ -8,7 +8,7 @@ use trefoil_replication::{
     CloseReason, FollowerCloseReason, FollowerEvent, FollowerState as CoreState, LeaderEvent,
     LinkId, RowState,
 };
-use trefoil_wire::peer::{Fence, Message};
+use trefoil_wire::peer::{Fence, Message, RefuseReason};
 
 use super::{Part, Peers};
 use crate::node::Node;
@@ -180,10 +180,16 @@ pub(super) fn closed_because(reason: CloseReason) -> &'static str {
 /// Why a follower closes its link, for people.
 pub(super) fn left_because(reason: FollowerCloseReason) -> String {
     match reason {
-        FollowerCloseReason::WrongCluster => {
+        FollowerCloseReason::WrongCluster
+        | FollowerCloseReason::Refused(RefuseReason::OtherCluster) => {
             "it belongs to another cluster. If its data is to replace what is here, say REPLICAOF again"
                 .into()
         }
+        FollowerCloseReason::Refused(RefuseReason::NotLeader) => "it does not lead now".into(),
+        FollowerCloseReason::Refused(RefuseReason::StaleLeader) => {
+            "it does not know the epoch that is known here".into()
+        }
+        FollowerCloseReason::Refused(RefuseReason::Busy) => "it asks to come back later".into(),
         FollowerCloseReason::WrongShard => "it speaks of another shard".into(),
         FollowerCloseReason::WrongSender => "it is not who it said it was".into(),
         FollowerCloseReason::StaleEpoch => "it leads in an epoch that is over".into(),
@@ -196,7 +202,6 @@ pub(super) fn left_because(reason: FollowerCloseReason) -> String {
              (REPLICAOF NO ONE) if it is the newer one"
                 .into()
         }
-        FollowerCloseReason::Refused(reason) => format!("it refused: {reason:?}"),
         FollowerCloseReason::InstallFailed => "its snapshot could not be installed".into(),
         FollowerCloseReason::Silent => "nothing was heard of it for too long".into(),
     }
