@@ -6,11 +6,11 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use trefoil_clock::NodeId;
+use trefoil_clock::{Lsn, NodeId};
 
 use crate::node::Node;
 
-use super::follower::FollowerRow;
+use super::follower::{FollowerRow, FollowerState};
 use super::policy::{Acks, LostAcks, Policy};
 
 impl Policy {
@@ -34,6 +34,15 @@ pub fn good_followers(rows: &[FollowerRow], max_lag_seconds: u64) -> usize {
 }
 
 impl Node {
+    /// Whether a follower that takes records as they are written has not received this one yet.
+    #[must_use]
+    pub fn is_awaited_by_followers(&self, lsn: Lsn) -> bool {
+        let waits = |row: &FollowerRow| {
+            row.state == FollowerState::Streaming && row.received < lsn && row.silent_ms < 1_000
+        };
+        self.replication.is_leading() && self.replication.followers().iter().any(waits)
+    }
+
     /// Whether a leader refuses writes now, because too few followers are attached. The peers thread
     /// asks on each tick; who serves clients reads what it made of that,
     /// [`super::Replication::is_blocked`].
@@ -71,7 +80,7 @@ mod tests {
     use crate::config;
     use crate::harness::TestNode;
     use crate::replication::testing::row;
-    use crate::replication::{FollowerState, Role};
+    use crate::replication::Role;
 
     fn set(node: &TestNode, name: &str, value: &str) {
         config::set(&node.node, &[(name.as_bytes(), value.as_bytes())]).expect("a good value");
@@ -96,6 +105,17 @@ mod tests {
         set(&node, "min-replicas-max-lag", "3");
         replication.set_role(Role::Following);
         assert!(!node.node.refuses_writes());
+    }
+
+    #[test]
+    fn who_does_not_lead_is_restrained_whatever_its_followers_are() {
+        let node = TestNode::new();
+        node.node.replication.set_role(Role::Following);
+        node.node.restrain(false);
+        assert!(node.node.is_special());
+        node.node.replication.set_role(Role::Leading);
+        node.node.restrain(false);
+        assert!(!node.node.is_special());
     }
 
     #[test]
