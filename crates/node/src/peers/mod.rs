@@ -52,6 +52,8 @@ const GREETING_MS_MAX: u64 = 5_000;
 const CHANGE_POLL_MS: u64 = 1;
 /// Links that may be accepted at the same time.
 const LINKS_MAX: usize = 256;
+/// Links among them of nobody knows whom: their descriptors are needed for better things.
+const GREETINGS_MAX: usize = 32;
 
 /// What the shell brings along.
 pub struct PeersOptions {
@@ -229,7 +231,8 @@ impl<D: Disk> Peers<D> {
 
     /// Somebody has connected. None: there are too many links.
     pub fn on_accepted(&mut self, ip: Option<IpAddr>) -> Option<LinkId> {
-        if self.inbound.len() >= LINKS_MAX {
+        let greetings = self.inbound.values().filter(|link| link.greeting.is_some()).count();
+        if self.inbound.len() >= LINKS_MAX || greetings >= GREETINGS_MAX {
             return None;
         }
         self.last_link += 1;

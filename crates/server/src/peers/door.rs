@@ -26,7 +26,7 @@ pub(super) struct Door {
     trusts_proofs: bool,
     /// There may be connections to accept; the poll will not tell twice.
     waits: bool,
-    /// Descriptors or memory have run out, and people were told.
+    /// Descriptors or memory have run out, and people were told; until nobody waits any more.
     scarce: bool,
     /// Somebody was turned away for want of room, and people were told.
     full: bool,
@@ -62,7 +62,6 @@ impl Door {
             let Some(listener) = &self.listener else { return None };
             match listener.accept() {
                 Ok((stream, from)) => {
-                    self.scarce = false;
                     if self.may_come(from.ip()) {
                         return Some((stream, from));
                     }
@@ -71,7 +70,9 @@ impl Door {
                          peer-tls-* only nodes on this host may connect"
                     );
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.waits = false,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    (self.waits, self.scarce) = (false, false);
+                }
                 Err(error) if is_scarcity(&error) => {
                     if !std::mem::replace(&mut self.scarce, true) {
                         eprintln!("trefoil: other nodes have to wait: {error}");

@@ -5,6 +5,8 @@ mod http;
 mod limits;
 mod memory;
 mod node;
+mod peers;
+mod peers_tls;
 mod process;
 mod slow_peers;
 mod tls;

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -70,6 +70,15 @@ impl Node {
         stream.set_read_timeout(Some(PATIENCE)).expect("it is a duration");
         stream.set_write_timeout(Some(PATIENCE)).expect("it is a duration");
         stream
+    }
+
+    /// Waits until it has written this to standard error.
+    pub(crate) fn wait_for(&self, text: &str) {
+        let by = Instant::now() + PATIENCE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < by, "no '{text}' in {}", self.log());
+            self.assert_serves();
+        }
     }
 
     /// Fails if it does not serve.

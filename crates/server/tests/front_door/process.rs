@@ -6,7 +6,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::node::{Node, ask, command, server};
 
-fn stop(node: &mut Node) {
+/// Ends it as a person does.
+pub(crate) fn stop(node: &mut Node) {
     let pid = Pid::from_child(&node.child);
     kill_process(pid, Signal::TERM).expect("it runs");
     assert!(node.child.wait().expect("it ends").success(), "{}", node.log());
