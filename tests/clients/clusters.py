@@ -62,9 +62,13 @@ class Node(Server):
 
     def local(self, **arguments):
         """A client that reads what is here, not what the leader has."""
-        client = self.one(**arguments)
-        client.execute_command("CONSISTENCY", "eventual")
-        return client
+
+        def connect(connection):
+            connection.on_connect()
+            connection.send_command("CONSISTENCY", "eventual")
+            assert connection.read_response() == b"OK"
+
+        return self.one(redis_connect_func=connect, **arguments)
 
     def ask(self, *words):
         with contextlib.closing(self.one()) as client:
