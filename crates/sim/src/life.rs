@@ -204,7 +204,7 @@ impl Life {
         for worker in 0..WORKERS {
             self.publish(worker);
         }
-        self.node.log.stop();
+        self.node.log.stop(trefoil_node::log::Stop::Clean);
         for _ in 0..10 {
             match self.drive() {
                 Ok(Turn::Stopped) => return true,

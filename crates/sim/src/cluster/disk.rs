@@ -203,8 +203,7 @@ impl Disk {
         let incoming = self.incoming.take()?;
         let snapshot = Snapshot::decode(&incoming.bytes)?;
         self.wipe();
-        let offered = EpochTable::from_entries(incoming.offer.epochs.clone());
-        let mut epochs = offered.unwrap_or_else(|| snapshot.epochs.clone());
+        let mut epochs = EpochTable::from_entries(incoming.offer.epochs)?;
         epochs.cut(snapshot.start.lsn);
         self.log = Log { floor: snapshot.start, epochs, ..Log::default() };
         self.log.sync_all();

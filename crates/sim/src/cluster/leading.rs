@@ -83,7 +83,7 @@ impl World {
                 }
             }
             LeaderAction::Watermarks { commit, released } => {
-                self.on_watermarks(slot, commit, released)
+                self.on_watermarks(slot, commit, released);
             }
             LeaderAction::PersistMembers { members } => {
                 let after = self.dice.below(5 * MS);

@@ -8,6 +8,7 @@
 //! Not here: bytes on disks (that is the other simulation), threads, sockets.
 
 mod agenda;
+mod answers;
 mod client;
 mod coverage;
 mod disk;
@@ -21,6 +22,7 @@ mod operator;
 mod plan;
 mod process;
 mod record;
+mod replacing;
 mod roles;
 mod sabotage;
 mod serving;
