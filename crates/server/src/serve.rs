@@ -11,7 +11,7 @@ use anyhow::Result;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use trefoil_clock::{Hlc, Lsn};
-use trefoil_log::{Allocate, FsDisk, WriterOptions, resume_if_interrupted};
+use trefoil_log::{Allocate, EpochCause, FsDisk, WriterOptions, resume_if_interrupted};
 use trefoil_node::config::take_effect;
 use trefoil_node::log::{Fsync, LogQueue, stream};
 use trefoil_node::node::Node;
@@ -64,7 +64,9 @@ pub(crate) fn serve(options: &ServerOptions) -> Result<()> {
     let sequencer = Sequencer::starting_after(Lsn::ZERO, Hlc::default());
     let keyspace = Keyspace::new(options.hasher, sequencer, options.tallies);
     let mut loaded = load_into(&keyspace, disk.clone(), &options)?;
-    if place.0 == SavedRole::Leader && place.1.nodes.is_empty() {
+    // Otherwise members are asked first, or another node leads.
+    let goes_on = place.1.nodes.is_empty() || loaded.report.cause == EpochCause::CleanRestart;
+    if place.0 == SavedRole::Leader && goes_on {
         loaded.lead()?;
     }
     let took = begun.elapsed();

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use mio::Poll;
@@ -21,6 +22,10 @@ use crate::snapshots::Snapshots;
 
 /// With so much in the log's queue writes may be waiting for it, bytes.
 const CROWDED_BYTES: usize = 16 << 20;
+
+/// How long a leader that stops waits for its followers, and how often it looks.
+const LAST_RECORDS_MAX: Duration = Duration::from_secs(3);
+const LAST_RECORDS_POLL: Duration = Duration::from_millis(5);
 
 /// How threads are woken. There before the node is, which wakes them.
 pub(crate) struct Wiring {
@@ -118,15 +123,26 @@ impl Threads {
         for worker in self.workers {
             join(worker)?;
         }
+        wait_for_followers(node);
         self.peers_mailbox.stop();
         join(self.peers)?;
         node.applier.stop();
         join(self.applier)?;
         node.snapshots.stop();
         join(self.snapshots)?;
-        node.log.stop();
+        node.log.stop(node.replication.role().stop());
         join(self.log)?;
         join(self.sync)
+    }
+}
+
+/// What was acknowledged by this node alone is given to the followers that are there: one of them may
+/// lead next.
+fn wait_for_followers(node: &Node) {
+    let begun = Instant::now();
+    let end = node.keyspace.sequencer().last_lsn();
+    while begun.elapsed() < LAST_RECORDS_MAX && node.is_awaited_by_followers(end) {
+        thread::sleep(LAST_RECORDS_POLL);
     }
 }
 

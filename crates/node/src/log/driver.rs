@@ -18,7 +18,7 @@ use trefoil_store::record::LogBatch;
 
 use super::group::Grouping;
 use super::merge::Merge;
-use super::queue::{Extent, Fsync, LogHealth, LogQueue, POLL, Taken};
+use super::queue::{Extent, Fsync, LogHealth, LogQueue, POLL, Stop, Taken};
 use super::syncer::Syncer;
 use super::task::{Task, Ticket};
 use crate::applier::Received;
@@ -44,7 +44,7 @@ pub enum Turn {
     Continue,
     /// Everything that was handed over is synced, and this is to be carried out now.
     Asked(Task, Ticket),
-    /// Everything is written and the clean stop is marked.
+    /// Everything is written, and the clean stop is marked if it is one.
     Stopped,
 }
 
@@ -175,7 +175,7 @@ impl<D: Disk> LogDriver<D> {
         }
         match written {
             Ok(()) => self.recovered(),
-            Err(error) => return self.failed(error, stop),
+            Err(error) => return self.failed(error, stop.is_some()),
         }
         if self.writer.written(stream()) > self.queue.appended() {
             // Before the sync: followers can have it meanwhile.
@@ -188,7 +188,7 @@ impl<D: Disk> LogDriver<D> {
             Fsync::No => false,
         };
         let owed = self.sync_owed > self.writer.durable(stream());
-        let synced = if self.task.is_some() || stop {
+        let synced = if self.task.is_some() || stop.is_some() {
             self.sync_here()
         } else if dirty && (due || owed) {
             self.sync(records)
@@ -196,7 +196,7 @@ impl<D: Disk> LogDriver<D> {
             Ok(())
         };
         if let Err(error) = synced {
-            return self.failed(error, stop);
+            return self.failed(error, stop.is_some());
         }
         self.tell();
         if self.is_drained()
@@ -204,8 +204,12 @@ impl<D: Disk> LogDriver<D> {
         {
             return Ok(Turn::Asked(task, ticket));
         }
-        if stop && self.is_drained() {
-            self.writer.clean_stop().map_err(|error| self.lost(error))?;
+        if let Some(how) = stop
+            && self.is_drained()
+        {
+            if how == Stop::Clean {
+                self.writer.clean_stop().map_err(|error| self.lost(error))?;
+            }
             self.tell();
             return Ok(Turn::Stopped);
         }

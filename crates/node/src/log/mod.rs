@@ -10,6 +10,6 @@ mod task;
 
 pub use carry_out::carry_out;
 pub use driver::{Clock, LogDriver, LogLost, SHARD, Turn, stream};
-pub use queue::{Extent, Fsync, LogHealth, LogQueue};
+pub use queue::{Extent, Fsync, LogHealth, LogQueue, Stop};
 pub use syncer::{SyncThread, Syncer};
 pub use task::{Outcome, Task, Ticket};

@@ -108,9 +108,19 @@ struct State {
     spares: Vec<LogBatch>,
     sync_wanted: bool,
     retain_after: Option<Lsn>,
-    stop: bool,
+    stop: Option<Stop>,
     /// The log thread is to look at what goes on besides.
     rung: bool,
+}
+
+/// How the log thread ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// The log holds all that this node ever numbered, and says so: the next start goes on.
+    Clean,
+    /// It may not: this node led and was still asking its followers, or it leads no more. The next start
+    /// has to find out again.
+    Unproven,
 }
 
 /// From where to where the log goes. Bytes count from an arbitrary beginning and only rise.
@@ -136,7 +146,7 @@ pub struct Taken {
     /// Somebody waits for a sync.
     pub sync_wanted: bool,
     /// The node stops; nothing comes after this.
-    pub stop: bool,
+    pub stop: Option<Stop>,
 }
 
 impl LogQueue {
@@ -347,8 +357,8 @@ impl LogQueue {
     }
 
     /// Ends the log thread once it has written what is queued.
-    pub fn stop(&self) {
-        self.lock().stop = true;
+    pub fn stop(&self, how: Stop) {
+        self.lock().stop = Some(how);
         self.filled.notify_one();
     }
 
@@ -363,7 +373,7 @@ impl LogQueue {
                 && state.received.is_empty()
                 && state.tasks.is_empty()
                 && !state.sync_wanted
-                && !state.stop
+                && state.stop.is_none()
                 && !state.rung
                 && state.retain_after.is_none()
         };
@@ -394,7 +404,10 @@ impl LogQueue {
         let mut state = self.lock();
         state.records_wanted = records;
         let gathering = |state: &mut State| {
-            state.records < records && !state.sync_wanted && !state.stop && state.tasks.is_empty()
+            state.records < records
+                && !state.sync_wanted
+                && state.stop.is_none()
+                && state.tasks.is_empty()
         };
         let waited = self.filled.wait_timeout_while(state, patience, gathering);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;

@@ -50,7 +50,7 @@ fn continue_with(table: &mut EpochTable, entry: EpochEntry) {
 
 impl<D: Disk> Loaded<D> {
     /// Begins an epoch of this node behind the last record, durably; none after a clean stop as the
-    /// leader, which continues the old one.
+    /// leader, which continues the old one and notes that.
     ///
     /// # Errors
     /// [`StartError::Hole`] also if the data came from another node and not all records of it: then only
@@ -61,8 +61,14 @@ impl<D: Disk> Loaded<D> {
         if end < report.ready_after {
             return Err(StartError::Hole(end.next(), report.ready_after));
         }
-        if report.cause == EpochCause::CleanRestart {
-            return Ok(());
+        if report.cause == EpochCause::CleanRestart
+            && let Some(entry) = report.epochs.last()
+        {
+            // The log ends with the mark of the clean stop no more: what follows may reach followers
+            // and be lost here, and then the next start must not take the stop for a clean one.
+            let cause = report.cause;
+            self.writer.append_note(&Note::EpochStart { shard: SHARD, entry, cause })?;
+            return Ok(self.writer.sync()?);
         }
         let (epoch, leader) = (report.next_epoch, report.identity.node);
         let entry = EpochEntry { epoch, leader, first_lsn: end.next() };

@@ -87,7 +87,7 @@ impl Life {
     }
 
     fn stop(mut self) {
-        self.node.log.stop();
+        self.node.log.stop(crate::log::Stop::Clean);
         while !matches!(self.turn(), Turn::Stopped) {}
     }
 

@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use trefoil_clock::{ClusterId, Epoch, EpochEntry, EpochTable, Identity, Lsn, NodeId};
 
+use crate::log::Stop;
+
 pub use follower::{FollowerRow, FollowerState, LeaderLink, LinkState};
 pub use lag::{LAG_CHANNEL, LagChange, LagEvent, LagKind, LagLimits, LagWatch};
 pub use order::{Order, Orders};
@@ -45,6 +47,17 @@ pub enum Role {
 impl Role {
     const ALL: [Role; 5] =
         [Role::Leading, Role::Recovering, Role::Following, Role::Loading, Role::Deposed];
+
+    /// How the log of a node that stops in this role ends. Only who leads or follows holds all that it
+    /// ever numbered: one that recovers has still to ask its followers, and one that another node deposed
+    /// must not lead on when it is started again.
+    #[must_use]
+    pub fn stop(self) -> Stop {
+        match self {
+            Role::Leading | Role::Following => Stop::Clean,
+            Role::Recovering | Role::Loading | Role::Deposed => Stop::Unproven,
+        }
+    }
 
     /// As REPLICATION PROMISE and the metrics say it.
     #[must_use]

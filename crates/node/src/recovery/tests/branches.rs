@@ -10,7 +10,7 @@ use trefoil_log::{
 };
 
 use super::*;
-use crate::log::SHARD;
+use crate::log::{SHARD, Stop};
 
 const INCOMING: &str = "incoming.part";
 
@@ -104,6 +104,44 @@ fn an_epoch_that_anything_tells_of_is_not_used_again() {
     assert_eq!(loaded.report.epoch, Epoch(1), "the void epoch is not of this history");
     loaded.lead().expect("a healthy disk");
     assert_eq!((loaded.report.epoch, loaded.end()), (Epoch(9), Lsn(1)));
+}
+
+#[test]
+fn a_clean_stop_does_not_count_any_more_once_its_epoch_goes_on() {
+    for seed in 0..8 {
+        let disk = FaultDisk::new();
+        let mut life = Life::begin(&disk).expect("an empty disk");
+        life.put(b"a", b"1");
+        life.stop();
+        // From now on followers may have records that this disk loses.
+        drop(Life::begin(&disk).expect("a clean stop"));
+        disk.crash(seed);
+        let (_, mut loaded) = load(&disk, &options()).expect("a dirty stop");
+        assert_eq!(loaded.report.cause, EpochCause::DirtyRestart);
+        assert_eq!(loaded.report.epochs.entries().len(), 1, "the epoch went on");
+        loaded.lead().expect("a healthy disk");
+        assert_eq!((loaded.report.epoch, loaded.report.epochs.entries().len()), (Epoch(2), 2));
+    }
+}
+
+#[test]
+fn who_stops_without_having_asked_its_followers_has_to_ask_at_the_next_start() {
+    for how in [Stop::Unproven, Stop::Clean] {
+        let disk = FaultDisk::new();
+        let mut life = Life::begin(&disk).expect("an empty disk");
+        life.put(b"a", b"1");
+        drop(life);
+        let (_, loaded) = load(&disk, &options()).expect("a dirty stop");
+        assert_eq!(loaded.report.cause, EpochCause::DirtyRestart);
+        let queue = Arc::new(LogQueue::new(Fsync::No, loaded.end()));
+        queue.stop(how);
+        let epoch = loaded.report.epoch;
+        let mut driver = LogDriver::new(queue, loaded.writer, epoch, Box::new(|| {}));
+        assert!(matches!(driver.turn(), Ok(Turn::Stopped)));
+        let (_, loaded) = load(&disk, &options()).expect("it was stopped");
+        let clean = loaded.report.cause == EpochCause::CleanRestart;
+        assert_eq!(clean, how == Stop::Clean);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use trefoil_wire::resp::ReplyBuf;
 use trefoil_wire::{Args, Span};
 
 use crate::harness::{START_MS, TestNode};
-use crate::log::{Fsync, LogDriver, LogQueue, stream};
+use crate::log::{Fsync, LogDriver, LogQueue, Stop, stream};
 use crate::mail::{Mail, Post};
 use crate::node::Node;
 use crate::recovery::{StartOptions, Started, start};
@@ -221,7 +221,7 @@ fn write_log(disk: &FaultDisk, commands: &[&[&str]]) {
         worker.run(&mut session, args, &prepared, &mut out);
     }
     let _wake = worker.end_turn();
-    queue.stop();
+    queue.stop(Stop::Clean);
     let mut driver = LogDriver::new(queue, writer, report.epoch, Box::new(|| {}));
     driver.turn().expect("the disk is healthy");
 }
