@@ -122,9 +122,10 @@ impl Node {
         self.workers
     }
 
-    /// Whether commands of every session are looked at twice because of the node's role.
+    /// Whether commands of every session are looked at twice because of the node's role. Those of a
+    /// node that does not lead always are.
     pub(crate) fn restrain(&self, restrained: bool) {
-        if restrained {
+        if restrained || !self.replication.is_leading() {
             self.special.fetch_or(Node::RESTRAINED, Ordering::SeqCst);
         } else {
             self.special.fetch_and(!Node::RESTRAINED, Ordering::SeqCst);

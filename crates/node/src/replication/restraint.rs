@@ -79,8 +79,8 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::harness::TestNode;
-    use crate::replication::testing::row;
     use crate::replication::Role;
+    use crate::replication::testing::row;
 
     fn set(node: &TestNode, name: &str, value: &str) {
         config::set(&node.node, &[(name.as_bytes(), value.as_bytes())]).expect("a good value");

@@ -116,7 +116,7 @@ impl Worker {
         if !may_run {
             return Ok(Ran::independent(Flow::Retry));
         }
-        self.writer.following_ms = self.node.following_ms();
+        self.notice_role();
         if self.writer.following_ms.is_some() && queue.flags().has(Flags::WRITE) {
             // The role has changed since the command was admitted.
             if alone {

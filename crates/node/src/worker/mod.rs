@@ -143,8 +143,9 @@ impl Worker {
         if now_ms >= self.next_sample_ms {
             self.sample(now_ms);
         }
-        self.gated = self.node.is_gated();
         self.pass.begin(&self.node.exclusive);
+        // Inside, where the role stays what it is: one that begins to lead has its gate by then.
+        self.gated = self.node.is_gated();
         self.writer.following_ms = self.node.following_ms();
         if self.writer.following_ms.is_some() {
             self.follower.refresh(&self.node);
@@ -354,7 +355,7 @@ impl Worker {
         if !self.pass.try_alone(&self.node.exclusive) {
             return None;
         }
-        self.writer.following_ms = self.node.following_ms();
+        self.notice_role();
         if self.may_not_write(entry) {
             self.leave_alone();
             return None;
@@ -389,7 +390,13 @@ impl Worker {
     fn leave_alone(&mut self) {
         self.publish();
         self.pass.leave_alone(&self.node.exclusive);
+        self.notice_role();
+    }
+
+    /// The gate was left for a moment, in which the role may have changed.
+    fn notice_role(&mut self) {
         self.writer.following_ms = self.node.following_ms();
+        self.gated |= self.node.is_gated();
     }
 
     fn refuse(&mut self, session: &Session, text: &str, out: &mut ReplyBuf) -> Ran {

@@ -93,12 +93,12 @@ impl EventLoop {
 
     /// Replies that have waited for acknowledgements for too long are unknown.
     fn give_replies_up(&mut self, now_ms: u64) {
-        let node = &self.worker.node;
-        let timeout_ms = node.settings.freshness.ack_timeout_ms.load(Relaxed);
+        let timeout_ms = self.worker.node.settings.freshness.ack_timeout_ms.load(Relaxed);
         if timeout_ms == 0 || self.waiting.is_empty() {
             return;
         }
-        let released = node.released();
+        let released = self.released();
+        let node = &self.worker.node;
         for &key in &self.waiting {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             let unknown = connection.give_replies_up(released, now_ms.saturating_sub(timeout_ms));
