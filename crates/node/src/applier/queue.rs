@@ -65,7 +65,12 @@ pub(super) enum Patience {
 impl State {
     /// Whether the applier can do something.
     fn has_share(&self) -> bool {
-        !self.paused && self.waiting.front().is_some_and(|next| next.cursor.lsn <= self.commit)
+        !self.paused && self.is_committed()
+    }
+
+    /// Whether something that waits may be applied.
+    fn is_committed(&self) -> bool {
+        self.waiting.front().is_some_and(|next| next.cursor.lsn <= self.commit)
     }
 }
 
@@ -106,10 +111,11 @@ impl ApplyQueue {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing more is to be received before something was applied.
+    /// Whether nothing more is to be received before something was applied. Never while all that waits
+    /// is not known to be committed: that is only heard of by receiving more.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.bytes() > BYTES_MAX
+        self.bytes() > BYTES_MAX && self.lock().is_committed()
     }
 
     /// Adds the records that follow what was pushed before.

@@ -240,6 +240,18 @@ fn a_claim_is_given_up_when_the_queue_is_paused_and_a_cleared_queue_starts_anew(
 }
 
 #[test]
+fn who_waits_for_a_commit_is_not_full_since_it_hears_of_that_by_receiving_more() {
+    let queue = ApplyQueue::new(Lsn::ZERO);
+    let base = Stamp { lsn: Lsn(1), hlc: Hlc(1) };
+    let bytes = vec![0; (64 << 20) + 1];
+    let run = ReceivedRun { epoch: Epoch(1), base, count: 9, range: 0..bytes.len() };
+    queue.push(Arc::new(Received { runs: vec![run], bytes }));
+    assert!(!queue.is_full());
+    queue.set_commit(Lsn(1));
+    assert!(queue.is_full());
+}
+
+#[test]
 fn records_that_were_cut_off_are_not_applied() {
     let (mut leader, mut follower) = (Leader::new(), Follower::new());
     let [first, second] =
