@@ -15,7 +15,7 @@ pub struct Errand {
     pub patient: bool,
     /// It is queued by a transaction, or ends one: nothing of ours may come before it.
     pub within: bool,
-    /// It is a MULTI: without it there is nothing to queue for.
+    /// It is a MULTI.
     pub begins: bool,
     /// The reply is held back until the session's clock covers it.
     pub seen: bool,

@@ -226,14 +226,6 @@ impl Session {
         }
     }
 
-    /// MULTI was sent to the leader and is not known to have come there: the client is told so, and
-    /// does not queue.
-    pub fn on_begun_in_vain(&mut self) {
-        if self.freshness.as_ref().is_some_and(|it| it.transaction == Transaction::Multi) {
-            self.set_transaction(Transaction::None);
-        }
-    }
-
     /// The transaction at the leader is given up.
     pub(crate) fn abandon_leader(&mut self) {
         self.on_leader_lost();

@@ -116,7 +116,7 @@ impl Worker {
         }
         session.break_transaction();
         match Kind::of(entry) {
-            Kind::Local | Kind::End | Kind::Unwatch => None,
+            Kind::Local | Kind::Multi | Kind::End | Kind::Unwatch => None,
             _ => Some(self.turn_down(session, entry, text, out)),
         }
     }
@@ -301,7 +301,11 @@ impl Worker {
         out: &mut ReplyBuf,
     ) -> Ran {
         let Some(leader) = self.follower.leader else {
-            return self.turn_down(session, entry, NO_LEADER, out);
+            return match kind {
+                // Were it refused, what was sent behind it would be done command by command.
+                Kind::Multi => begin_doomed(session, out),
+                _ => self.turn_down(session, entry, NO_LEADER, out),
+            };
         };
         let freshness = session.freshness.get_or_insert_default();
         if freshness.in_flight >= IN_FLIGHT_MAX || freshness.unsent_bytes >= UNSENT_BYTES_MAX {

@@ -264,6 +264,19 @@ fn a_transaction_ends_when_the_link_does() {
 }
 
 #[test]
+fn a_transaction_that_nobody_can_take_is_not_done_command_by_command() {
+    let mut node = follower();
+    let mut client = node.client();
+    node.node.replication.set_leader(None);
+    assert!(node.run(&mut client, "SET k v").starts_with("-MASTERDOWN"));
+    node.check(&mut client, &[("MULTI", "+OK")]);
+    node.node.replication.set_leader(leader_at(1));
+    node.check(&mut client, &[("SET k v", "+QUEUED")]);
+    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Forward);
+}
+
+#[test]
 fn a_transaction_that_began_before_the_node_followed_is_not_executed() {
     let mut node = TestNode::new();
     let mut client = node.client();
@@ -312,9 +325,12 @@ fn a_node_without_a_role_serves_nothing_but_itself() {
         let mut node = TestNode::new();
         let mut client = node.client();
         become_one(&node, role);
-        for line in ["GET k", "SET k v", "DBSIZE", "WATCH k", "MULTI"] {
+        for line in ["GET k", "SET k v", "DBSIZE", "WATCH k"] {
             assert!(node.run(&mut client, line).starts_with(code), "{line}");
         }
+        node.check(&mut client, &[("MULTI", "+OK")]);
+        assert!(node.run(&mut client, "SET k v").starts_with(code));
+        assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
         node.check(&mut client, &[("PING", "+PONG"), ("CONFIG SET maxclients 99", "+OK")]);
     }
 }

@@ -311,8 +311,11 @@ impl Connection {
         let definite = format!("MASTERDOWN the leader can't be asked: {why}");
         for expected in upstream.expected.drain(..) {
             let What::Reply(errand) = expected.what else { continue };
-            if errand.begins {
-                self.session.on_begun_in_vain();
+            if errand.begins && errand.heard {
+                // It has begun, and will not be executed: what comes behind it is not to be done
+                // command by command.
+                Reply::new(&mut self.out, self.session.protocol).ok();
+                continue;
             }
             let is_unknown = errand.writes && expected.end <= written;
             unknown += u64::from(is_unknown);
