@@ -15,6 +15,7 @@ use trefoil_wire::resp::client::encode_command;
 
 use super::PeersMailbox;
 use super::mailbox::Dialled;
+use super::socket::TLS_ALERT;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// For all that is asked and answered at the door for clients.
@@ -121,6 +122,9 @@ impl Lines {
                 return Ok(String::from_utf8_lossy(&line).trim_end().to_string());
             }
             match self.receive() {
+                Ok(()) if self.unread.starts_with(TLS_ALERT) => {
+                    return Err("it speaks TLS there; name a plain port of it".into());
+                }
                 Ok(()) if self.unread.len() <= LINE_BYTES_MAX => {}
                 Ok(()) => return Err("it answers too much".into()),
                 Err(error) if is_late(&error) => return Err("it does not answer in time".into()),

@@ -15,7 +15,7 @@ use crate::event_loop::Transport;
 const READ_BYTES_MAX: usize = 4 << 20;
 /// How TLS begins, by the side that connects and by the one that is told nonsense.
 const TLS_HELLO: &[u8] = &[0x16, 3];
-const TLS_ALERT: &[u8] = &[0x15, 3];
+pub(super) const TLS_ALERT: &[u8] = &[0x15, 3];
 
 /// See the module.
 pub(super) struct Socket {

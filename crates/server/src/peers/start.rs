@@ -18,7 +18,18 @@ use super::tls::PeerTls;
 /// The door that `peer` asks for, with the certificates for it. No listener: it says off, or it is the
 /// default and that port is taken.
 pub(crate) fn door(settings: &Settings) -> Result<PeerDoor> {
-    Ok(PeerDoor { tls: PeerTls::configured(settings)?, listener: bind(settings)? })
+    let door = PeerDoor { tls: PeerTls::configured(settings)?, listener: bind(settings)? };
+    if let Some(listener) = &door.listener
+        && !listener.local_addr()?.ip().to_canonical().is_loopback()
+        && door.tls.is_none()
+        && text(&settings.replication.peer_secret).is_empty()
+    {
+        eprintln!(
+            "trefoil: only nodes on this host may follow this one: set peer-secret or peer-tls-cert-file \
+             to let others in"
+        );
+    }
+    Ok(door)
 }
 
 fn bind(settings: &Settings) -> Result<Option<TcpListener>> {

@@ -145,6 +145,16 @@ fn garbage_is_turned_away_before_and_after_the_greeting() {
 }
 
 #[test]
+fn a_node_that_is_open_to_other_hosts_says_that_they_need_a_proof() {
+    let open = Node::start(&["--peer", "0.0.0.0:0"]);
+    assert!(open.log().contains("only nodes on this host may follow"), "{}", open.log());
+    let proven = Node::start(&["--peer", "0.0.0.0:0", "--peer-secret", "a word"]);
+    assert!(!proven.log().contains("only nodes on this host may follow"), "{}", proven.log());
+    let second = follower(&proven, &["--peer-secret", "a word"]);
+    assert_follows(&second, &proven, b"value");
+}
+
+#[test]
 fn who_connects_and_says_nothing_or_half_a_greeting_is_let_go() {
     let leader = leader(&[]);
     let mut silent = knock(&leader);

@@ -129,6 +129,15 @@ fn a_leader_with_another_name_than_was_dialled_is_not_followed() {
 }
 
 #[test]
+fn the_port_for_nodes_is_not_asked_for_over_tls_and_that_is_said() {
+    let (leader, _) = crate::tls::start("no");
+    let address = leader.ready[1].strip_prefix("tls://").expect("it is the only one");
+    let port = address.rsplit(':').next().expect("an address has a port");
+    let second = Node::start(&["--peer", "off", "--replicaof", &format!("127.0.0.1 {port}")]);
+    second.wait_for("it speaks TLS there; name a plain port");
+}
+
+#[test]
 fn who_shows_no_certificate_is_turned_away() {
     let authority = Authority::new();
     let leader = leader(&borrowed(&authority.words("127.0.0.1")));

@@ -26,7 +26,8 @@ fn free_port() -> u16 {
     listener.local_addr().expect("it is bound").port()
 }
 
-fn start(auth_clients: &str) -> (Node, rcgen::CertifiedKey<rcgen::KeyPair>) {
+/// A node without a plain port.
+pub(crate) fn start(auth_clients: &str) -> (Node, rcgen::CertifiedKey<rcgen::KeyPair>) {
     let dir = tempfile::tempdir().expect("a folder");
     let made = certificate(dir.path());
     let file = |name: &str| dir.path().join(name).display().to_string();

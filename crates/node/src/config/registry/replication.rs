@@ -88,7 +88,8 @@ pub(super) const REPLICATION: &[Parameter] = &[
         Shape::Checked(address_or_off),
         Place::Text(|s| &s.replication.peer),
         "127.0.0.1:7379",
-        "Address and port where other nodes connect, or off. The default gives way if it is taken.",
+        "Address and port where other nodes connect, or off. The default gives way if it is taken. \
+         From other hosts they are let in only with peer-secret or peer-tls-cert-file.",
     )
     .at_start(),
     parameter(
@@ -96,15 +97,17 @@ pub(super) const REPLICATION: &[Parameter] = &[
         Shape::Text,
         Place::Text(|s| &s.replication.peer_secret),
         "",
-        "What nodes of a cluster prove to each other that they know; empty: nothing.",
-    ),
+        "What nodes of a cluster prove to each other that they know; empty: nothing. It keeps \
+         strangers out, it does not encrypt.",
+    )
+    .at_start(),
     parameter(
         "peer-tls-cert-file",
         Shape::Text,
         Place::Text(|s| &s.replication.peer_tls_cert_file),
         "",
-        "This node's certificate for links between nodes, PEM; with it they are encrypted, and both \
-         ends show one.",
+        "This node's certificate for links between nodes, PEM, good for both ends and for the host \
+         by which followers call it. With it links are TLS 1.3, and both ends show one.",
     )
     .at_start(),
     parameter(
