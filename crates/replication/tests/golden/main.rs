@@ -119,6 +119,7 @@ golden! {
     a_person_may_give_up_a_whole_history
     a_recovering_leader_gets_the_tail
     a_snapshot_is_installed_and_resumed
+    a_snapshot_is_served_once_its_end_is_committed
     probes_tell_how_fresh_reads_are
     what_is_safe_is_not_cut
     who_may_not_lead_is_not_believed
