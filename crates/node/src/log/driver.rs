@@ -56,7 +56,7 @@ pub struct LogDriver<D: Disk> {
     /// What a leader sent and is not written yet, and how many runs of the first are.
     received: VecDeque<Arc<Received>>,
     runs_written: usize,
-    task: Option<(Task, Ticket)>,
+    tasks: VecDeque<(Task, Ticket)>,
     epoch: Epoch,
     /// Called when records were written or became durable, or few enough wait again: somebody may
     /// wait for that.
@@ -99,7 +99,7 @@ impl<D: Disk> LogDriver<D> {
             writer,
             received: VecDeque::new(),
             runs_written: 0,
-            task: None,
+            tasks: VecDeque::new(),
             epoch,
             on_progress,
             clock: Box::new(move || began.elapsed()),
@@ -143,29 +143,7 @@ impl<D: Disk> LogDriver<D> {
     }
 
     fn round(&mut self, patience: Option<Duration>) -> Result<Turn, LogLost> {
-        let taken = self.queue.take(patience);
-        if let Some(done) = self.syncer.as_mut().and_then(Syncer::ended)
-            && let Err(error) = self.writer.finish_sync(done)
-        {
-            return Err(self.lost(error));
-        }
-        let quiet = taken.batches.is_empty() && taken.received.is_empty();
-        self.quiet_polls = if quiet { self.quiet_polls.saturating_add(1) } else { 0 };
-        let Taken { mut batches, received, task, sync_wanted, stop } = taken;
-        self.received.extend(received);
-        self.task = self.task.take().or(task);
-        let mut records = count(&batches);
-        if self.queue.fsync() == Fsync::Always && (1..self.grouping.target()).contains(&records) {
-            let missing = self.grouping.target() - records;
-            batches.extend(self.queue.gather(missing, self.grouping.patience()));
-            records = count(&batches);
-        }
-        for batch in batches {
-            self.merge.add(batch);
-        }
-        if sync_wanted {
-            self.sync_owed = self.received.back().map_or(self.merge.last(), |last| last.last());
-        }
+        let (records, stop) = self.take(patience)?;
         // First of all, because it makes room on a full disk.
         self.retain()?;
         let mut used = Vec::new();
@@ -188,7 +166,7 @@ impl<D: Disk> LogDriver<D> {
             Fsync::No => false,
         };
         let owed = self.sync_owed > self.writer.durable(stream());
-        let synced = if self.task.is_some() || stop.is_some() {
+        let synced = if !self.tasks.is_empty() || stop.is_some() {
             self.sync_here()
         } else if dirty && (due || owed) {
             self.sync(records)
@@ -199,22 +177,53 @@ impl<D: Disk> LogDriver<D> {
             return self.failed(error, stop.is_some());
         }
         self.tell();
-        if self.is_drained()
-            && let Some((task, ticket)) = self.task.take()
-        {
-            return Ok(Turn::Asked(task, ticket));
-        }
-        if let Some(how) = stop
-            && self.is_drained()
-        {
-            if how == Stop::Clean {
-                self.writer.clean_stop().map_err(|error| self.lost(error))?;
+        if self.is_drained() {
+            if let Some((task, ticket)) = self.tasks.pop_front() {
+                return Ok(Turn::Asked(task, ticket));
             }
-            self.tell();
-            return Ok(Turn::Stopped);
+            if let Some(how) = stop {
+                return self.stop(how);
+            }
         }
         self.prepare()?;
         Ok(Turn::Continue)
+    }
+
+    /// Takes what was handed over. How many records of workers that are, and whether the node stops.
+    fn take(&mut self, patience: Option<Duration>) -> Result<(usize, Option<Stop>), LogLost> {
+        let taken = self.queue.take(patience);
+        if let Some(done) = self.syncer.as_mut().and_then(Syncer::ended)
+            && let Err(error) = self.writer.finish_sync(done)
+        {
+            return Err(self.lost(error));
+        }
+        let quiet = taken.batches.is_empty() && taken.received.is_empty();
+        self.quiet_polls = if quiet { self.quiet_polls.saturating_add(1) } else { 0 };
+        let Taken { mut batches, received, task, sync_wanted, stop } = taken;
+        self.received.extend(received);
+        self.tasks.extend(task);
+        let mut records = count(&batches);
+        if self.queue.fsync() == Fsync::Always && (1..self.grouping.target()).contains(&records) {
+            let missing = self.grouping.target() - records;
+            batches.extend(self.queue.gather(missing, self.grouping.patience()));
+            records = count(&batches);
+        }
+        for batch in batches {
+            self.merge.add(batch);
+        }
+        if sync_wanted {
+            self.sync_owed = self.received.back().map_or(self.merge.last(), |last| last.last());
+        }
+        Ok((records, stop))
+    }
+
+    /// Everything is synced: ends the log as it is to be ended.
+    fn stop(&mut self, how: Stop) -> Result<Turn, LogLost> {
+        if how == Stop::Clean {
+            self.writer.clean_stop().map_err(|error| self.lost(error))?;
+        }
+        self.tell();
+        Ok(Turn::Stopped)
     }
 
     /// Syncs what is written: here, if every record waits for that, else beside.
