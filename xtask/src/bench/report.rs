@@ -36,7 +36,9 @@ until the follower has the last.
 `WAIT 1 0` in the same write behind each SET (pipeline 1) or behind 16 of them; beside `flushed` also \
 `WAITAOF 0 1 0`, with `appendfsync always` on the replica. Only SETs are counted, and not before the \
 reply of WAIT.
-* Full sync: the leader, on its own, is offered half the SETs that it can take at pipeline 1. The time \
+* Full sync: the leader, on its own, is offered half the SETs that it can take at pipeline 1. Trefoil's \
+leader has made a snapshot after the keys were written, and keeps no older log (`max-retained-log 1mb`): \
+the follower gets that snapshot and the log after it. Valkey makes one for its replica. The time \
 is from REPLICAOF until the follower, whose link is up, shows all that the leader had when it came up. \
 Extra memory is what the leader's resident memory grew by, for Valkey with what its child copied on \
 write. p99 is that of the writes before, and from REPLICAOF until the end of the sync.
