@@ -50,8 +50,8 @@ pub use position::{ClusterId, FrameSeq, Identity, Positions, SegmentNo, Stream};
 pub use recover::{LogEnd, Recovered, recover, recover_up_to};
 pub use repair::{RepairReport, repair};
 pub use reseed::{
-    Aside, OldData, Replacement, Reseed, ReseedError, Reseeded, list_aside, remove_aside,
-    resume_if_interrupted, used_epoch,
+    Aside, OldData, Replacement, Reseed, ReseedError, Reseeded, is_reseeding, keep_used_epoch,
+    list_aside, remove_aside, resume_if_interrupted, used_epoch,
 };
 pub use run::{RecordView, Run, RunBuilder, RunError, RunHeader, RunReader, put_record};
 pub use run_list::{RunList, put_run};

@@ -131,6 +131,11 @@ pub struct Reseeded {
     pub identity: Identity,
 }
 
+/// Whether a replacement was begun and is not complete.
+pub fn is_reseeding<D: Disk>(disk: &D) -> io::Result<bool> {
+    Marker::is_there(disk)
+}
+
 /// Completes a replacement that was begun: the first thing that a start does. `None`: there was none.
 pub fn resume_if_interrupted<D: Disk>(
     disk: &D,
@@ -143,7 +148,7 @@ pub fn resume_if_interrupted<D: Disk>(
 }
 
 /// Notes that an epoch was used, for a time when nothing else tells of it.
-pub(crate) fn keep_used_epoch<D: Disk>(disk: &D, epoch: Epoch) -> io::Result<()> {
+pub fn keep_used_epoch<D: Disk>(disk: &D, epoch: Epoch) -> io::Result<()> {
     if used_epoch(disk)? >= epoch {
         return Ok(());
     }

@@ -82,6 +82,10 @@ impl Marker {
         Marker::decode(&bytes[..filled]).map(Some).ok_or(ReseedError::Marker)
     }
 
+    pub(super) fn is_there<D: Disk>(disk: &D) -> io::Result<bool> {
+        Ok(disk.list()?.iter().any(|name| name == NAME))
+    }
+
     /// Durable when it returns.
     pub(super) fn remove<D: Disk>(disk: &D) -> io::Result<()> {
         disk.remove(NAME)?;
