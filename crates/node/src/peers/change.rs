@@ -4,7 +4,7 @@
 //! role passes through a moment in which no command runs and nothing is applied.
 
 use trefoil_clock::{ClusterId, Epoch, EpochEntry, Identity, Lsn};
-use trefoil_log::{Disk, EpochCause};
+use trefoil_log::{Disk, EpochCause, keep_used_epoch, list_diverged, used_epoch};
 use trefoil_replication::{FollowerAction, Installed};
 use trefoil_store::record::{LogBatch, Run};
 
@@ -103,7 +103,12 @@ impl<D: Disk> Peers<D> {
         self.change = Some(Change::Lead { above, stage: Stage::Begun });
     }
 
-    pub(super) fn depose(&mut self) {
+    /// Leads no more, because somebody leads in this epoch: it is not to be used here, not even after a
+    /// restart.
+    pub(super) fn depose(&mut self, known: Epoch) {
+        if let Err(error) = keep_used_epoch(&self.disk, known) {
+            eprintln!("trefoil: that epoch {known} is used could not be kept: {error}");
+        }
         self.change = Some(Change::Depose);
     }
 
@@ -140,9 +145,11 @@ impl<D: Disk> Peers<D> {
     }
 
     fn go_on_following(&mut self, leader: LeaderAddress, stage: Stage) -> Result<(), Change> {
-        let (was_following, last) = match &self.part {
-            Part::Following(following) => (true, following.core.end().lsn),
-            _ => (false, self.node.keyspace.sequencer().last_lsn()),
+        // What was received or pulled may be neither in the log yet nor applied.
+        let taken_in = match &self.part {
+            Part::Following(following) => Some(following.core.end().lsn),
+            Part::Recovering(gathering) => Some(gathering.end()),
+            _ => None,
         };
         if let Stage::Begun = stage {
             let quiet = self.alone(|node| {
@@ -154,14 +161,16 @@ impl<D: Disk> Peers<D> {
             }
             self.drop_all_links();
         }
-        let last = if was_following { last } else { self.node.keyspace.sequencer().last_lsn() };
+        let last = taken_in.unwrap_or_else(|| self.node.keyspace.sequencer().last_lsn());
         if self.node.log.appended() < last {
             return Err(Change::Follow { leader, stage: Stage::Quiet });
         }
-        if !was_following {
+        if taken_in.is_none() {
             // What was written here was applied as it was written.
             self.node.applier.pause();
             self.node.applier.clear(last);
+        }
+        if !matches!(self.part, Part::Following(_)) {
             self.forget_members();
         }
         self.begin_following(leader, true);
@@ -173,24 +182,37 @@ impl<D: Disk> Peers<D> {
         match stage {
             Stage::Begun => {
                 self.drop_all_links();
-                // What was received or pulled may not be in the log yet.
+                let waits = matches!(self.part, Part::Following(_) | Part::Recovering(_));
+                // What is applied from here on need not be committed: nobody sees it before it is.
+                let hidden = !waits
+                    || !self.node.replication.is_ready()
+                    || self.alone(|node| node.replication.set_ready(false));
+                if !hidden {
+                    return again(Stage::Begun);
+                }
+                // What was received, pulled or written may not be in the log yet.
                 let end = match &self.part {
                     Part::Following(following) => following.core.end().lsn,
                     Part::Recovering(gathering) => gathering.end(),
-                    _ => self.node.log.appended(),
+                    _ => self.node.keyspace.sequencer().last_lsn(),
                 };
                 // A new leader's history is all that it has received; its barrier commits it.
                 self.node.applier.resume();
                 self.node.applier.set_commit(end);
                 let log = &self.node.log;
-                let waits = matches!(self.part, Part::Following(_) | Part::Recovering(_));
                 if log.appended() < end || (waits && self.node.applier.applied() < log.appended()) {
                     return again(Stage::Begun);
                 }
-                let epochs = self.node.replication.epochs();
-                let last = epochs.last().map_or(Epoch::default(), |last| last.epoch);
+                let used = match self.newest_epoch() {
+                    Ok(used) => used,
+                    Err(error) => {
+                        eprintln!("trefoil: it is not known which epochs were used: {error}");
+                        self.depose(Epoch::default());
+                        return Ok(());
+                    }
+                };
                 let entry = EpochEntry {
-                    epoch: last.next().max(above),
+                    epoch: used.next().max(above),
                     leader: self.node.replication.identity().node,
                     first_lsn: log.appended().next(),
                 };
@@ -201,7 +223,7 @@ impl<D: Disk> Peers<D> {
                 None => again(Stage::Asked(ticket, Some(entry))),
                 Some(Outcome::Failed(error)) => {
                     eprintln!("trefoil: no epoch can begin, so this node does not lead: {error}");
-                    self.depose();
+                    self.depose(Epoch::default());
                     Ok(())
                 }
                 Some(Outcome::Done | Outcome::Reloaded(_) | Outcome::NeedsRebuild) => {
@@ -213,6 +235,14 @@ impl<D: Disk> Peers<D> {
             },
             Stage::Asked(_, None) | Stage::Quiet => self.finish_leading(above),
         }
+    }
+
+    /// The newest epoch that this node knows to have been used, by what is left of other histories too:
+    /// one epoch of one leader is one history.
+    fn newest_epoch(&self) -> std::io::Result<Epoch> {
+        let archived = list_diverged(&self.disk)?.into_iter().map(|archive| archive.epoch).max();
+        let used = used_epoch(&self.disk)?.max(archived.unwrap_or_default());
+        Ok(used.max(self.node.replication.epoch()))
     }
 
     /// The epoch is noted: takes the lead, and writes the barrier, before any command runs.
@@ -304,7 +334,7 @@ impl<D: Disk> Peers<D> {
                 if !self.stand_still() {
                     return again(Stage::Begun);
                 }
-                self.node.applier.clear(self.node.applier.applied());
+                // What waits is forgotten once the data is another; if it stays, so do they.
                 let own = self.node.replication.identity();
                 let cluster = adopting.unwrap_or(own.cluster);
                 let identity = Identity { cluster, ..own };

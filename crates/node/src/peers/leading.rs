@@ -161,7 +161,7 @@ impl<D: Disk> Peers<D> {
                     "trefoil: another node leads in epoch {epoch}: this node stops serving until it \
                      is told whom to follow (REPLICAOF host port)"
                 );
-                self.depose();
+                self.depose(epoch);
             }
             LeaderAction::Event(event) => self.on_leader_event(event),
         }

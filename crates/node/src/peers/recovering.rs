@@ -99,7 +99,7 @@ impl<D: Disk> Peers<D> {
                         "trefoil: members of this node know epoch {epoch}, in which another node \
                          leads: say whom this node is to follow (REPLICAOF host port)"
                     );
-                    self.depose();
+                    self.depose(epoch);
                 }
                 RecoveringAction::Lead { epoch } => self.begin_lead(epoch),
             }
