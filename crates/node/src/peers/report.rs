@@ -99,6 +99,10 @@ impl<D: Disk> Peers<D> {
 
     fn report_leader(&self) {
         let Part::Following(following) = &self.part else { return };
+        if !following.core.is_ready() {
+            // It says so when it is; what makes it doubt again has no event of its own.
+            self.node.replication.set_ready(false);
+        }
         let state = match following.core.state() {
             CoreState::Detached if following.link().is_none() && following.trouble.is_some() => {
                 LinkState::Down
