@@ -206,6 +206,10 @@ impl Follower {
         out: &mut Vec<FollowerAction>,
     ) {
         self.work = Work::None;
+        if applied < self.applied {
+            // More had to go than was asked for.
+            self.unready();
+        }
         self.restart_from(end, epochs, applied);
         self.ready_at = self.ready_at.max(applied);
         self.ask(out);
