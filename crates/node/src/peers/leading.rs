@@ -74,6 +74,18 @@ pub(super) fn core_acks(acks: Acks) -> CoreAcks {
     }
 }
 
+/// The rule after which a restarted leader hears more of its members: for as long as needed, if not for
+/// nothing.
+fn careful(one: Acks, other: Acks, members: usize) -> Acks {
+    match (one, other) {
+        (Acks::Async, rule) | (rule, Acks::Async) => rule,
+        _ => {
+            let reports = |acks: Acks| core_acks(acks).reports_needed(members);
+            if reports(one) > reports(other) { one } else { other }
+        }
+    }
+}
+
 impl<D: Disk> Peers<D> {
     /// Leads in the last epoch of the table. `committed`: up to there it is known to be; `barrier`: the
     /// first record of a new epoch, without which nothing counts.
@@ -260,7 +272,8 @@ impl<D: Disk> Peers<D> {
     }
 
     fn persist_members(&mut self, members: Vec<NodeId>, more: &mut Vec<LeaderAction>) {
-        let saved = SavedMembers { acks: self.acks(), nodes: members };
+        let acks = careful(self.members.acks, self.acks(), members.len());
+        let saved = SavedMembers { acks, nodes: members };
         if let Err(error) = save_members(&self.disk, &saved) {
             eprintln!("trefoil: the electable followers could not be kept, none is added: {error}");
             return;
@@ -273,9 +286,18 @@ impl<D: Disk> Peers<D> {
         }
     }
 
-    /// The rule of acknowledgements is kept with the members: a restart needs it.
+    /// The rule of acknowledgements is kept with the members: a restart needs it. While one gives way to
+    /// the next, what either acknowledged has to be found.
     fn keep_acks(&mut self) {
-        let acks = self.acks();
+        let Part::Leading(leading) = &self.part else { return };
+        let acks = match leading.core.is_policy_in_force() {
+            true => self.acks(),
+            false => careful(self.members.acks, self.acks(), self.members.nodes.len()),
+        };
+        self.save_acks(acks);
+    }
+
+    fn save_acks(&mut self, acks: Acks) {
         if self.members.nodes.is_empty() || self.members.acks == acks {
             return;
         }
@@ -344,6 +366,7 @@ impl<D: Disk> Peers<D> {
         let Part::Leading(leading) = &self.part else { return };
         if leading.core.deadline().is_some_and(|deadline| deadline <= self.now_ms) {
             self.lead(|core, now_ms, out| core.on_timeout(now_ms, out));
+            self.keep_acks();
             self.publish_watermarks();
         }
     }
@@ -403,6 +426,8 @@ impl<D: Disk> Peers<D> {
         // What was acknowledged under the old rule is committed by it.
         self.tell_leader_progress();
         let (policy, local) = (self.policy(), self.local_rule());
+        // Before the first record is acknowledged by the new rule.
+        self.save_acks(careful(self.members.acks, self.acks(), self.members.nodes.len()));
         let options = leader_options(&self.node, self.node.replication.identity());
         self.lead(|core, now_ms, out| {
             core.set_retained_bytes_max(options.retained_bytes_max, out);
@@ -447,5 +472,22 @@ impl<D: Disk> Peers<D> {
         ) {
             self.publish_watermarks();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_a_rule_gives_way_a_restart_goes_by_the_one_that_hears_more_members() {
+        let (sync, one, two) = (Acks::Sync, Acks::SemiSync(1), Acks::SemiSync(2));
+        for (a, b, careful_one) in
+            [(one, sync, one), (two, one, one), (Acks::Async, sync, sync), (sync, sync, sync)]
+        {
+            assert_eq!(careful(a, b, 3), careful_one);
+            assert_eq!(careful(b, a, 3), careful_one);
+        }
+        assert_eq!(careful(Acks::Async, Acks::Async, 3), Acks::Async);
     }
 }
