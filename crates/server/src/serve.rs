@@ -59,6 +59,7 @@ pub(crate) fn serve(options: &ServerOptions) -> Result<()> {
         tallies: threads + 1,
         log: WriterOptions { allocate, ..WriterOptions::default() },
     };
+    peers::start::restore_policy(&settings, &disk)?;
     let place = peers::start::role(&settings, &disk)?;
     let begun = Instant::now();
     let sequencer = Sequencer::starting_after(Lsn::ZERO, Hlc::default());

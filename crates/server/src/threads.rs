@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 use mio::Poll;
 use trefoil_log::{EpochCause, FsDisk, Writer};
 use trefoil_node::applier::Applier;
-use trefoil_node::log::{LogDriver, LogLost, Syncer, Turn, carry_out};
+use trefoil_node::log::{LogDriver, LogLost, Progress, Syncer, Turn, carry_out};
 use trefoil_node::node::Node;
 use trefoil_node::peers::{SavedMembers, SavedRole};
 use trefoil_node::recovery::{Loaded, Report, StartOptions};
@@ -93,7 +93,7 @@ impl Threads {
         };
         let applier = {
             let wake = Arc::clone(&mailboxes);
-            let mut applier = Applier::new(Arc::clone(node), Box::new(move || wake.on_progress()));
+            let mut applier = Applier::new(Arc::clone(node), Box::new(move || wake.on_applied()));
             spawn("applier".into(), move || or_exit(applier.run().map_err(std::io::Error::other)))?
         };
         let peers = {
@@ -148,15 +148,16 @@ fn wait_for_followers(node: &Node) {
 
 /// The log's driver, and the thread that syncs for it.
 fn log_driver(
-    node: &Node,
+    node: &Arc<Node>,
     writer: Writer<FsDisk>,
     report: &Report,
     mailboxes: &Arc<Mailboxes>,
 ) -> Result<(LogDriver<FsDisk>, JoinHandle<()>)> {
     let wake = Arc::clone(mailboxes);
     let log = &node.log;
-    let driver =
-        LogDriver::new(Arc::clone(log), writer, report.epoch, Box::new(move || wake.on_progress()));
+    let watched = Arc::clone(node);
+    let tell = move |progress| wake.on_log(progress, watched.replication.gates());
+    let driver = LogDriver::new(Arc::clone(log), writer, report.epoch, Box::new(tell));
     let (syncer, sync) = Syncer::pair(log);
     let sync = spawn("sync".into(), move || sync.run())?;
     Ok((driver.with_syncer(syncer), sync))
@@ -178,7 +179,7 @@ impl LogKeeper {
             let crowded = self.node.log.bytes() > CROWDED_BYTES;
             match self.driver.turn() {
                 // Writes may have waited until less is queued.
-                Ok(Turn::Continue) if crowded => self.mailboxes.on_progress(),
+                Ok(Turn::Continue) if crowded => self.mailboxes.on_log(Progress::Room, false),
                 Ok(Turn::Continue) => {}
                 Ok(Turn::Asked(task, ticket)) => {
                     let place = (&*self.node, &self.disk);

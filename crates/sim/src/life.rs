@@ -67,7 +67,7 @@ impl Life {
         let place = (IDENTITY, started.report.epochs.clone());
         let node = Node::new(started.keyspace, Arc::clone(&queue), place, WORKERS, settings, post);
         let clock = Arc::clone(now_ms);
-        let driver = LogDriver::new(queue, started.writer, epoch, Box::new(|| {}))
+        let driver = LogDriver::new(queue, started.writer, epoch, Box::new(|_| {}))
             .with_clock(Box::new(move || Duration::from_millis(clock.load(Relaxed))));
         let life = Life {
             node: Arc::new(node),

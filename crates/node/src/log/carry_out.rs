@@ -167,7 +167,7 @@ mod tests {
             };
             let started = start(disk.clone(), options.clone()).expect("an empty disk");
             let (queue, epoch) = (Arc::clone(&node.node.log), started.report.epoch);
-            let mut driver = LogDriver::new(queue, started.writer, epoch, Box::new(|| {}));
+            let mut driver = LogDriver::new(queue, started.writer, epoch, Box::new(|_| {}));
             let fail_sync = Some(disk.syncs_done() + fail);
             disk.plan(FaultPlan { fail_sync, ..FaultPlan::default() });
             let task = Task::Adopt { identity: Identity { cluster: ClusterId(3), ..identity } };

@@ -38,6 +38,17 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 )]
 pub struct LogLost(#[source] pub WriteError, pub Lsn);
 
+/// What the log thread tells others of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// More is written.
+    Written,
+    /// More is durable, and perhaps more is written.
+    Synced,
+    /// Writes had to wait for the log thread, and no longer have to.
+    Room,
+}
+
 /// What a turn came to.
 pub enum Turn {
     /// There is more to come.
@@ -58,9 +69,11 @@ pub struct LogDriver<D: Disk> {
     runs_written: usize,
     tasks: VecDeque<(Task, Ticket)>,
     epoch: Epoch,
+    /// The epoch of another node's records that was noted last, since the log was opened or cut.
+    noted: Option<Epoch>,
     /// Called when records were written or became durable, or few enough wait again: somebody may
     /// wait for that.
-    on_progress: Box<dyn Fn() + Send>,
+    on_progress: Box<dyn Fn(Progress) + Send>,
     /// Time since an arbitrary beginning.
     clock: Clock,
     last_sync: Duration,
@@ -89,7 +102,7 @@ impl<D: Disk> LogDriver<D> {
         queue: Arc<LogQueue>,
         writer: Writer<D>,
         epoch: Epoch,
-        on_progress: Box<dyn Fn() + Send>,
+        on_progress: Box<dyn Fn(Progress) + Send>,
     ) -> LogDriver<D> {
         let end = writer.appended(stream());
         let began = Instant::now();
@@ -101,6 +114,7 @@ impl<D: Disk> LogDriver<D> {
             runs_written: 0,
             tasks: VecDeque::new(),
             epoch,
+            noted: None,
             on_progress,
             clock: Box::new(move || began.elapsed()),
             last_sync: Duration::ZERO,
@@ -149,7 +163,7 @@ impl<D: Disk> LogDriver<D> {
         let mut used = Vec::new();
         let written = self.write(&mut used);
         if self.queue.give_back(used.into_iter()) {
-            (self.on_progress)();
+            (self.on_progress)(Progress::Room);
         }
         match written {
             Ok(()) => self.recovered(),
@@ -296,7 +310,7 @@ impl<D: Disk> LogDriver<D> {
     fn write_received(&mut self) -> Result<(), WriteError> {
         while let Some(message) = self.received.front().cloned() {
             while let Some(run) = message.runs.get(self.runs_written) {
-                if run.epoch != self.epoch {
+                if self.noted != Some(run.epoch) {
                     self.enter_epoch(run.epoch)?;
                 }
                 let header = RunHeader {
@@ -316,13 +330,14 @@ impl<D: Disk> LogDriver<D> {
             self.runs_written = 0;
             self.received.pop_front();
             if self.queue.wrote_received(message.bytes.len()) {
-                (self.on_progress)();
+                (self.on_progress)(Progress::Room);
             }
         }
         Ok(())
     }
 
-    /// The records that follow are of another epoch, which another node leads.
+    /// The records that follow are of another epoch than those before, or may be: after a cut an epoch of
+    /// the same number can have another leader.
     fn enter_epoch(&mut self, epoch: Epoch) -> Result<(), WriteError> {
         let epochs = self.queue.epochs();
         let entry = epochs.entries().iter().find(|entry| entry.epoch == epoch).copied();
@@ -337,7 +352,7 @@ impl<D: Disk> LogDriver<D> {
         cause: EpochCause,
     ) -> Result<(), WriteError> {
         self.writer.append_note(&Note::EpochStart { shard: SHARD, entry, cause })?;
-        self.epoch = entry.epoch;
+        (self.epoch, self.noted) = (entry.epoch, Some(entry.epoch));
         Ok(())
     }
 
@@ -360,6 +375,7 @@ impl<D: Disk> LogDriver<D> {
     /// The records behind `to` are cut off.
     pub(super) fn continue_after(&mut self, to: Lsn) {
         self.merge = Merge::starting_after(to);
+        self.noted = None;
         self.tell_extent();
         self.tell();
     }
@@ -392,8 +408,10 @@ impl<D: Disk> LogDriver<D> {
             self.tell_extent();
         }
         self.queue.set_progress(appended, durable);
-        if (appended, durable) != before {
-            (self.on_progress)();
+        if durable != before.1 {
+            (self.on_progress)(Progress::Synced);
+        } else if appended != before.0 {
+            (self.on_progress)(Progress::Written);
         }
     }
 

@@ -9,7 +9,7 @@ mod syncer;
 mod task;
 
 pub use carry_out::carry_out;
-pub use driver::{Clock, LogDriver, LogLost, SHARD, Turn, stream};
+pub use driver::{Clock, LogDriver, LogLost, Progress, SHARD, Turn, stream};
 pub use queue::{Extent, Fsync, LogHealth, LogQueue, Stop};
 pub use syncer::{SyncThread, Syncer};
 pub use task::{Outcome, Task, Ticket};

@@ -363,7 +363,7 @@ impl<D: Disk> Peers<D> {
                     if applied != self.node.keyspace.sequencer().last_lsn() {
                         return self.stop_node(&error);
                     }
-                    self.node.snapshots.release();
+                    self.allow_snapshots();
                     Peers::<D>::publish_role(&self.node, Role::Following);
                     let mut out: Vec<FollowerAction> = Vec::new();
                     self.fail_install(&mut out);
@@ -408,7 +408,7 @@ impl<D: Disk> Peers<D> {
     /// Nothing is served while the data is exchanged. Whether that is so.
     fn stand_still(&mut self) -> bool {
         // A snapshot that is being taken is of data that will be gone.
-        let quiet = self.node.snapshots.hold();
+        let quiet = self.hold_snapshots();
         quiet
             && self.alone(|node| {
                 node.replication.set_ready(false);
@@ -421,7 +421,6 @@ impl<D: Disk> Peers<D> {
     /// The data is another: tells everybody what it is.
     fn after_reload(&mut self, report: &Report) -> Installed {
         let node = &self.node;
-        node.snapshots.release();
         node.snapshots.on_start((self.options.wall_ms)(), report.snapshot_lsn);
         let end = node.log.appended();
         node.applier.clear(end);
@@ -433,6 +432,7 @@ impl<D: Disk> Peers<D> {
         node.replication.set_epochs(report.epochs.clone());
         node.log.set_epochs(report.epochs.clone());
         Peers::<D>::publish_role(node, Role::Following);
+        self.allow_snapshots();
         let end_position = report.epochs.position(end);
         Installed { end: end_position, epochs: report.epochs.clone(), applied: end }
     }

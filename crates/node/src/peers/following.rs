@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use trefoil_clock::{ClusterId, Identity, Lsn, NodeId, Origin};
-use trefoil_log::{Disk, RunList, TailReader, put_run};
+use trefoil_log::{Disk, RunList};
 use trefoil_replication::{
     AfterCut, Follower, FollowerAction, FollowerCloseReason, FollowerEvent, FollowerLog,
     FollowerOptions, LinkId, RunHead,
@@ -14,16 +14,15 @@ use trefoil_wire::peer::{Append, Fence, Message, RefuseReason};
 
 use super::change::Change;
 use super::snapshots::Incoming;
+use super::tail::Tail;
 use super::{Dial, LeaderAddress, Part, Peers, SavedRole};
 use crate::applier::{Received, ReceivedRun};
-use crate::log::{SHARD, stream};
+use crate::log::SHARD;
 use crate::pubsub::Posted;
 use crate::pubsub::hub::Kind;
 
 /// Pause before a leader is dialled again, milliseconds.
 const REDIAL_MS: u64 = 250;
-/// Bytes of one message of a tail that a recovering leader pulls.
-const TAIL_BYTES: u64 = 1 << 20;
 
 /// See the module.
 pub(super) struct Following<D: Disk> {
@@ -41,6 +40,8 @@ pub(super) struct Following<D: Disk> {
     /// What was published of how fresh its data is, as the core has it.
     fresh_at: Option<u64>,
     incoming: Option<Incoming<D>>,
+    /// What a recovering leader gets of our log.
+    pub(super) tail: Option<Tail<D>>,
     /// The history that this node is about to join.
     pub(super) adopting: Option<ClusterId>,
     /// What the core was told last: received, flushed, applied.
@@ -124,7 +125,7 @@ impl<D: Disk> Peers<D> {
         node.replication.set_remote(None);
         node.replication.set_ready(false);
         node.replication.set_followers(Vec::new());
-        self.part = Part::Following(Following {
+        self.part = Part::Following(Box::new(Following {
             core: Follower::new(options, log),
             leader,
             link: None,
@@ -135,11 +136,12 @@ impl<D: Disk> Peers<D> {
             leader_node: None,
             leader_client_port: None,
             incoming: None,
+            tail: None,
             adopting: None,
             fresh_at: None,
             told: (end, flushed, applied),
             heads: Vec::new(),
-        });
+        }));
         self.node.applier.resume();
     }
 
@@ -214,7 +216,7 @@ impl<D: Disk> Peers<D> {
                 }
                 self.begin_install(offer);
             }
-            FollowerAction::SendTail { prev, up_to } => self.send_tail((prev.lsn, up_to), more),
+            FollowerAction::SendTail { prev, up_to } => self.begin_tail(prev.lsn, up_to),
             FollowerAction::Ready => self.on_ready(),
             FollowerAction::ProbeAnswered { id, commit } => self.on_probe(id, Some(commit)),
             FollowerAction::ProbeLost { id } => self.on_probe(id, None),
@@ -238,7 +240,7 @@ impl<D: Disk> Peers<D> {
         }
     }
 
-    fn put_as_follower(&mut self, message: &Message<'_>) {
+    pub(super) fn put_as_follower(&mut self, message: &Message<'_>) {
         let Part::Following(following) = &self.part else { return };
         let fence = following.core.fence();
         if let Some(out) = following.link.and_then(|link| self.outbound.get_mut(&link)) {
@@ -296,41 +298,6 @@ impl<D: Disk> Peers<D> {
         }
     }
 
-    /// Gives a recovering leader what is behind its own end.
-    fn send_tail(&mut self, (after, up_to): (Lsn, Lsn), more: &mut Vec<FollowerAction>) {
-        if let Err(error) = self.try_send_tail(after, up_to) {
-            eprintln!("trefoil: the log can't be read back for the leader: {error}");
-            self.leave_leader("our own log can't be read".into());
-            return;
-        }
-        let now_ms = self.now_ms;
-        if let Part::Following(following) = &mut self.part {
-            following.core.on_tail_sent(now_ms, more);
-        }
-    }
-
-    fn try_send_tail(&mut self, after: Lsn, up_to: Lsn) -> Result<(), trefoil_log::TailError> {
-        let identity = self.node.replication.identity();
-        let epochs = self.node.replication.epochs();
-        let Some(written) = self.node.log.written_end() else { return Ok(()) };
-        let mut reader = TailReader::new(self.disk.clone(), identity, stream());
-        reader.seek(&written, after)?;
-        let (commit, clock) = (self.node.replication.commit(), self.clock());
-        let mut runs = Vec::new();
-        while reader.after() < up_to {
-            let prev = epochs.position(reader.after());
-            runs.clear();
-            let read = reader.read(&written, up_to, TAIL_BYTES, |run| put_run(&run, &mut runs))?;
-            if read.runs > 0 {
-                let append = Append { prev, commit, clock, flush: true, runs: &runs };
-                self.put_as_follower(&Message::Append(append));
-            } else if !read.more {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn on_leader_link(&mut self, peer: NodeId) {
         self.follow(None, |core, now_ms, out| core.on_link(now_ms, peer, out));
     }
@@ -365,6 +332,7 @@ impl<D: Disk> Peers<D> {
             return;
         }
         following.link = None;
+        following.tail = None;
         following.hang_up(now_ms);
         self.follow(None, |core, now_ms, out| core.on_link_down(now_ms, out));
     }
@@ -380,6 +348,7 @@ impl<D: Disk> Peers<D> {
     }
 
     pub(super) fn tell_follower_progress(&mut self) {
+        self.go_on_with_tail();
         let log = &self.node.log;
         let now = (log.appended(), log.durable(), self.node.applier.applied());
         let Part::Following(following) = &mut self.part else { return };
@@ -391,6 +360,7 @@ impl<D: Disk> Peers<D> {
             self.follow(None, |core, now_ms, out| core.on_applied(now_ms, now.2, out));
             self.deliver();
             self.publish_freshness();
+            self.allow_snapshots();
         }
     }
 

@@ -18,6 +18,9 @@ use crate::node::Node;
 use crate::pubsub::hub::Kind;
 use crate::replication::{AckLevel, Acks, LostAcks, Policy};
 
+/// So long a new leader keeps the log for followers of the one before it, milliseconds.
+const KEEPS_LOG_MS: u64 = 60_000;
+
 /// Bytes that wait for a slow link, from which on it gets no more published messages.
 const PUBLISHED_UNSENT_MAX: usize = 32 << 20;
 
@@ -109,20 +112,22 @@ impl<D: Disk> Peers<D> {
         let mut core = Leader::new(options, start, self.policy(), self.local_rule(), self.now_ms);
         if let Some(barrier) = barrier {
             core.begin_epoch(barrier);
+            // Who followed the leader before this one has not come yet.
+            self.keeps_log = (self.now_ms + KEEPS_LOG_MS, self.log_state().floor);
         }
         self.node.log.set_epochs(epochs.clone());
         self.node.replication.set_epochs(epochs);
         self.node.replication.set_members(self.members.nodes.clone());
         self.node.replication.set_leader(None);
         self.node.replication.set_ready(true);
-        self.part = Part::Leading(Leading {
+        self.part = Part::Leading(Box::new(Leading {
             released: core.released(),
             core,
             readers: BTreeMap::new(),
             snapshot: None,
             wanted: None,
             runs: Vec::new(),
-        });
+        }));
         self.keep_acks();
         self.publish_watermarks();
         self.tell_leader_progress();
@@ -148,7 +153,12 @@ impl<D: Disk> Peers<D> {
                 let commit = if self.node.is_gated() { commit } else { commit.max(last) };
                 self.put_as_leader(link, &Message::ProbeAnswer { id, commit });
             }
-            LeaderAction::Send { link, message } => self.put_as_leader(link, &message),
+            LeaderAction::Send { link, message } => {
+                if matches!(message, Message::Offer(_)) {
+                    self.node.replication.full_syncs.fetch_add(1, Relaxed);
+                }
+                self.put_as_leader(link, &message);
+            }
             LeaderAction::Heartbeat { link, id, end, commit, safe } => {
                 let clock = self.clock();
                 let beat = Heartbeat { id, end, commit, safe, clock };
@@ -199,7 +209,8 @@ impl<D: Disk> Peers<D> {
         let (clock, flush, now_ms) = (self.clock(), self.wants_flush(), self.now_ms);
         let identity = self.node.replication.identity();
         let Some(written) = self.node.log.written_end() else { return };
-        let Part::Leading(Leading { core, readers, runs, .. }) = &mut self.part else { return };
+        let Part::Leading(leading) = &mut self.part else { return };
+        let Leading { core, readers, runs, .. } = &mut **leading;
         let reader = readers
             .entry(link)
             .or_insert_with(|| TailReader::new(self.disk.clone(), identity, stream()));
@@ -275,9 +286,13 @@ impl<D: Disk> Peers<D> {
         let acks = careful(self.members.acks, self.acks(), members.len());
         let saved = SavedMembers { acks, nodes: members };
         if let Err(error) = save_members(&self.disk, &saved) {
-            eprintln!("trefoil: the electable followers could not be kept, none is added: {error}");
+            eprintln!(
+                "trefoil: the electable followers could not be kept, it is tried again: {error}"
+            );
+            self.unsaved_members = Some(saved.nodes);
             return;
         }
+        self.unsaved_members = None;
         self.node.replication.set_members(saved.nodes.clone());
         self.members = saved;
         let now_ms = self.now_ms;
@@ -313,7 +328,8 @@ impl<D: Disk> Peers<D> {
     /// Lets replies go that may.
     pub(super) fn publish_watermarks(&mut self) {
         let waits = self.acks() != Acks::Async;
-        let Part::Leading(Leading { core, released, .. }) = &mut self.part else { return };
+        let Part::Leading(leading) = &mut self.part else { return };
+        let Leading { core, released, .. } = &mut **leading;
         let replication = &self.node.replication;
         let more = core.released().0 - std::mem::replace(released, core.released()).0;
         if core.is_degraded() {
@@ -359,10 +375,18 @@ impl<D: Disk> Peers<D> {
         self.lead(|core, now_ms, out| core.on_log(now_ms, state, out));
         let Part::Leading(leading) = &self.part else { return };
         let followed = !leading.core.members().is_empty() || !self.inbound.is_empty();
-        self.node.log.set_needed_after(followed.then(|| leading.core.needed_after()));
+        let needed = followed.then(|| leading.core.needed_after());
+        let (until_ms, from) = self.keeps_log;
+        let kept = (self.now_ms < until_ms).then_some(from);
+        self.node.log.set_needed_after(needed.into_iter().chain(kept).min());
     }
 
     pub(super) fn on_leader_timeout(&mut self) {
+        if let Some(members) = self.unsaved_members.take_if(|_| self.now_ms >= self.report_at_ms) {
+            let mut more = Vec::new();
+            self.persist_members(members, &mut more);
+            self.lead(|_, _, out| out.append(&mut more));
+        }
         let Part::Leading(leading) = &self.part else { return };
         if leading.core.deadline().is_some_and(|deadline| deadline <= self.now_ms) {
             self.lead(|core, now_ms, out| core.on_timeout(now_ms, out));
@@ -462,7 +486,7 @@ impl<D: Disk> Peers<D> {
     }
 
     fn on_leader_event(&mut self, event: LeaderEvent) {
-        super::report::say(&self.node, &event);
+        super::report::say(&event);
         if matches!(
             event,
             LeaderEvent::Blocked

@@ -16,6 +16,7 @@ mod recovering;
 mod report;
 mod saved;
 mod snapshots;
+mod tail;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -41,8 +42,8 @@ use link::Inbound;
 pub use link::Outbound;
 use recovering::Gathering;
 pub use saved::{
-    Door, LeaderAddress, SavedMembers, SavedRole, load_members, load_role, save_identity,
-    save_members, save_role,
+    Door, LeaderAddress, SavedMembers, SavedRole, load_members, load_policy, load_role,
+    save_identity, save_members, save_policy, save_role,
 };
 pub use snapshots::INCOMING;
 
@@ -93,6 +94,12 @@ pub struct Peers<D: Disk> {
     role: SavedRole,
     members: SavedMembers,
     lag_watch: LagWatch,
+    /// No snapshot may be taken: the data is being exchanged, or is not whole yet.
+    snapshots_held: bool,
+    /// Members that could not be written down.
+    unsaved_members: Option<Vec<NodeId>>,
+    /// Until then the log is kept for followers of a former leader, from this record on.
+    keeps_log: (u64, Lsn),
     /// When the metrics' and commands' view is renewed at the latest.
     report_at_ms: u64,
     /// Changes that those who wait were woken for.
@@ -105,9 +112,9 @@ pub struct Peers<D: Disk> {
 enum Part<D: Disk> {
     /// Nothing: a change is under way, or it was deposed.
     Idle,
-    Leading(Leading<D>),
+    Leading(Box<Leading<D>>),
     Recovering(Gathering),
-    Following(Following<D>),
+    Following(Box<Following<D>>),
 }
 
 impl<D: Disk> Peers<D> {
@@ -137,10 +144,16 @@ impl<D: Disk> Peers<D> {
             role: role.clone(),
             members,
             lag_watch: LagWatch::default(),
+            snapshots_held: false,
+            unsaved_members: None,
+            keeps_log: (0, Lsn::ZERO),
             report_at_ms: now_ms,
             changes: 0,
             waits_from: None,
         };
+        if peers.node.log.appended() < peers.options.ready_after {
+            peers.hold_snapshots();
+        }
         match role {
             SavedRole::Follower { leader, adopts } => peers.begin_as_follower(leader, adopts),
             SavedRole::Leader if peers.members.nodes.is_empty() || peers.options.clean => {
@@ -261,7 +274,8 @@ impl<D: Disk> Peers<D> {
     pub fn space(&mut self, link: LinkId) -> Option<&mut [u8]> {
         let busy = self.is_full();
         let inbound = self.inbound.get_mut(&link)?;
-        (inbound.has_room() && !(busy && inbound.dialled)).then(|| inbound.reader.space())
+        let holds_back = busy && (inbound.dialled || matches!(self.part, Part::Recovering(_)));
+        (inbound.has_room() && !holds_back).then(|| inbound.reader.space())
     }
 
     /// So many bytes were put there.
@@ -329,7 +343,10 @@ impl<D: Disk> Peers<D> {
                     self.node.replication.orders.put(Order::Reconfigure);
                     return;
                 }
-                Order::Reconfigure => self.reconfigure(),
+                Order::Reconfigure => {
+                    self.keep_policy();
+                    self.reconfigure();
+                }
                 Order::SnapshotEnded => self.on_snapshot_ended(),
                 Order::Probe => self.probe(),
             }
@@ -491,6 +508,21 @@ impl<D: Disk> Peers<D> {
         alone
     }
 
+    /// No snapshot is taken from now on. Whether none is being taken any more.
+    fn hold_snapshots(&mut self) -> bool {
+        self.snapshots_held = true;
+        self.node.snapshots.hold()
+    }
+
+    /// Snapshots may be taken of data that is whole: of an installed one all records have come.
+    fn allow_snapshots(&mut self) {
+        let whole = self.node.keyspace.sequencer().last_lsn() >= self.options.ready_after;
+        if self.snapshots_held && whole {
+            self.snapshots_held = false;
+            self.node.snapshots.release();
+        }
+    }
+
     /// Says whether sessions have to look at the role before each command.
     fn publish_role(node: &Node, role: Role) {
         node.replication.set_role(role);
@@ -505,6 +537,16 @@ impl<D: Disk> Peers<D> {
             );
         }
         self.role = role;
+    }
+
+    /// What KEYSPACE ALTER said holds after a restart, too.
+    fn keep_policy(&self) {
+        if let Err(error) = save_policy(&self.disk, &self.node.settings.policy()) {
+            eprintln!(
+                "trefoil: the policy of acknowledgements could not be kept, a restart would bring the \
+                 old one back: {error}"
+            );
+        }
     }
 
     fn policy(&self) -> AckPolicy {

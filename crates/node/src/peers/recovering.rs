@@ -53,7 +53,10 @@ impl<D: Disk> Peers<D> {
              node leads again (REPLICAOF NO ONE leads at once, with what is here)",
             self.members.nodes.len()
         );
+        // What is here may be cut off, and what is missing may have been acknowledged.
+        self.node.replication.set_ready(false);
         Peers::<D>::publish_role(&self.node, Role::Recovering);
+        self.node.log.set_needed_after(Some(self.log_state().floor));
         self.node.log.set_epochs(epochs.clone());
         self.node.log.set_urgent(true);
         self.node.replication.set_members(self.members.nodes.clone());

@@ -11,7 +11,6 @@ use trefoil_replication::{
 use trefoil_wire::peer::{Fence, Message, RefuseReason};
 
 use super::{Part, Peers};
-use crate::node::Node;
 use crate::replication::{FollowerRow, FollowerState, LeaderLink, LinkState};
 
 /// How often rows are renewed though nothing came.
@@ -131,13 +130,13 @@ impl<D: Disk> Peers<D> {
 }
 
 /// Tells people what happened.
-pub(super) fn say(node: &Node, event: &LeaderEvent) {
+pub(super) fn say(event: &LeaderEvent) {
     let text = match event {
         LeaderEvent::CaughtUp { node } => format!("node {node} has caught up and follows"),
-        LeaderEvent::Lost { node: lost } => {
-            node.replication.full_syncs.fetch_add(1, Relaxed);
-            format!("the log does not hold what node {lost} needs: it loads a snapshot")
-        }
+        LeaderEvent::Lost { node } => format!(
+            "node {node} is further behind than max-retained-log: once the log it needs is gone, it \
+             loads a snapshot"
+        ),
         LeaderEvent::Detached { node } => format!("the link to node {node} is gone"),
         LeaderEvent::Diverged { node, fork, end } => format!(
             "node {node} holds records {} to {} that are not of this history: it archives and cuts them",

@@ -7,10 +7,11 @@ use std::io;
 use trefoil_clock::{Identity, NodeId};
 use trefoil_log::{Disk, DiskFile, read_full_at, write_all_at};
 
-use crate::replication::Acks;
+use crate::replication::{AckLevel, Acks, LostAcks, Policy};
 
 const ROLE: &str = "replication.role";
 const MEMBERS: &str = "replication.members";
+const POLICY: &str = "replication.policy";
 
 /// Nobody writes longer ones.
 const BYTES_MAX: u64 = 1 << 20;
@@ -121,6 +122,36 @@ pub fn save_members<D: Disk>(disk: &D, members: &SavedMembers) -> io::Result<()>
     save(disk, MEMBERS, &text)
 }
 
+/// Reads the policy that KEYSPACE ALTER was told last. None: nothing was said.
+///
+/// # Errors
+/// The file can't be read, or makes no sense.
+pub fn load_policy<D: Disk>(disk: &D) -> io::Result<Option<Policy>> {
+    load(disk, POLICY, parse_policy)
+}
+
+/// Keeps the policy, for the next start.
+///
+/// # Errors
+/// It is not certain to be on disk.
+pub fn save_policy<D: Disk>(disk: &D, policy: &Policy) -> io::Result<()> {
+    let Policy { acks, level, on_lost, degrade_after_ms } = policy;
+    let (level, on_lost) = (level.name(), on_lost.name());
+    let text = format!("acks {acks}\nlevel {level}\nlost {on_lost}\ndegrade {degrade_after_ms}\n");
+    save(disk, POLICY, &text)
+}
+
+fn parse_policy(text: &str) -> Option<Policy> {
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+    let at = |names: &[&str], name: Option<&str>| names.iter().position(|one| Some(*one) == name);
+    Some(Policy {
+        acks: Acks::parse(field("acks ")?)?,
+        level: AckLevel::from_index(at(AckLevel::NAMES, field("level "))? as u8),
+        on_lost: LostAcks::from_index(at(LostAcks::NAMES, field("lost "))? as u8),
+        degrade_after_ms: field("degrade ")?.parse().ok()?,
+    })
+}
+
 fn parse_role(text: &str) -> Option<SavedRole> {
     let mut words = text.split_whitespace();
     match words.next()? {
@@ -214,6 +245,18 @@ mod tests {
         save_members(&disk, &members).expect("saved");
         disk.crash(7);
         assert_eq!(load_members(&disk).expect("readable"), members);
+    }
+
+    #[test]
+    fn a_policy_is_found_again() {
+        let disk = FaultDisk::new();
+        assert_eq!(load_policy(&disk).expect("readable"), None);
+        let (level, on_lost) = (AckLevel::Applied, LostAcks::Degrade);
+        let policy = Policy { acks: Acks::SemiSync(2), level, on_lost, degrade_after_ms: 70 };
+        save_policy(&disk, &policy).expect("saved");
+        disk.crash(7);
+        assert_eq!(load_policy(&disk).expect("readable"), Some(policy));
+        assert_eq!(parse_policy("acks sync\nlevel all\nlost block\ndegrade 1\n"), None);
     }
 
     #[test]

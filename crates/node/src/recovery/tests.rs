@@ -54,7 +54,7 @@ impl Life {
             Settings::default(),
             post,
         ));
-        let driver = LogDriver::new(queue, writer, report.epoch, Box::new(|| {}));
+        let driver = LogDriver::new(queue, writer, report.epoch, Box::new(|_| {}));
         Ok(Life { node, driver, disk: disk.clone() })
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::Waker;
+use trefoil_node::log::Progress;
 use trefoil_node::mail::{Mail, Post};
 
 use super::Transport;
@@ -89,8 +90,19 @@ impl Mailboxes {
         }
     }
 
-    /// More of the log is written or durable, or less of it queued: wakes those who wait for that.
-    pub(crate) fn on_progress(&self) {
+    /// The log has come further. While replies wait for followers, the peers thread says when they may
+    /// leave: nobody else is woken for what is only written.
+    pub(crate) fn on_log(&self, progress: Progress, waits_for_followers: bool) {
+        if progress != Progress::Written || !waits_for_followers {
+            self.wake_waiting();
+        }
+        if progress != Progress::Room {
+            self.peers.on_progress();
+        }
+    }
+
+    /// More is applied.
+    pub(crate) fn on_applied(&self) {
         self.wake_waiting();
         self.peers.on_progress();
     }

@@ -25,6 +25,8 @@ pub(super) struct Socket {
     /// There may be more to read; the poll will not tell twice.
     readable: bool,
     writable: bool,
+    /// The other side has closed its end, or it broke: a short read is not all.
+    ends: bool,
     /// Something has come.
     heard: bool,
     /// Nothing more comes. What has come is looked at before the link is closed.
@@ -48,6 +50,7 @@ impl Socket {
             from,
             readable: true,
             writable: true,
+            ends: false,
             heard: false,
             end: None,
             closes_by: None,
@@ -56,6 +59,7 @@ impl Socket {
 
     pub(super) fn on_event(&mut self, event: &mio::event::Event) {
         self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.ends |= event.is_read_closed() || event.is_error();
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
     }
 
@@ -82,8 +86,12 @@ impl Socket {
                     if is_tls {
                         return self.end = Some(self.not_plain());
                     }
+                    let short = count < space.len();
                     peers.filled(link, count);
                     total += count;
+                    // The poll tells of what comes after this; one call less for each message.
+                    let is_plain = matches!(self.transport, Transport::Plain(_));
+                    self.readable = !(short && is_plain && !self.ends);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

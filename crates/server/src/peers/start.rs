@@ -6,8 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context as _, Result, anyhow};
 use trefoil_log::FsDisk;
+use trefoil_node::config::put;
 use trefoil_node::peers::{
-    Door, LeaderAddress, SavedMembers, SavedRole, load_members, load_role, save_role,
+    Door, LeaderAddress, SavedMembers, SavedRole, load_members, load_policy, load_role, save_role,
 };
 use trefoil_node::settings::Settings;
 use trefoil_wire::peer::ClusterSecret;
@@ -56,6 +57,23 @@ fn bind(settings: &Settings) -> Result<Option<TcpListener>> {
             Err(error).with_context(|| format!("other nodes can't be let in on {text}; {advice}"))
         }
     }
+}
+
+/// Lets the policy that KEYSPACE ALTER was told last hold again, but for what the command line and the
+/// configuration file say.
+pub(crate) fn restore_policy(settings: &Settings, disk: &FsDisk) -> Result<()> {
+    let Some(policy) = load_policy(disk)? else { return Ok(()) };
+    let pairs = [
+        ("acks", policy.acks.to_string()),
+        ("ack-level", policy.level.name().to_owned()),
+        ("on-lost-acks", policy.on_lost.name().to_owned()),
+        ("degrade-after", policy.degrade_after_ms.to_string()),
+    ];
+    for (name, value) in pairs.iter().filter(|(name, _)| !settings.is_given(name)) {
+        put(settings, &[(name.as_bytes(), value.as_bytes())])
+            .map_err(|error| anyhow!("the policy that was kept can't be restored: {error:?}"))?;
+    }
+    Ok(())
 }
 
 /// The role that was kept; at the first start what the configuration says.

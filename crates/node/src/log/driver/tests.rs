@@ -22,7 +22,7 @@ fn driver_on(disk: &FaultDisk, queue: &Arc<LogQueue>) -> LogDriver<FaultDisk> {
         log: WriterOptions { segment_bytes: 1 << 16, ..WriterOptions::default() },
     };
     let started = start(disk.clone(), options).expect("an empty disk");
-    LogDriver::new(Arc::clone(queue), started.writer, started.report.epoch, Box::new(|| {}))
+    LogDriver::new(Arc::clone(queue), started.writer, started.report.epoch, Box::new(|_| {}))
 }
 
 /// A batch with one record, whose effects nobody reads.

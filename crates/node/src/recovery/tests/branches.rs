@@ -136,7 +136,7 @@ fn who_stops_without_having_asked_its_followers_has_to_ask_at_the_next_start() {
         let queue = Arc::new(LogQueue::new(Fsync::No, loaded.end()));
         queue.stop(how);
         let epoch = loaded.report.epoch;
-        let mut driver = LogDriver::new(queue, loaded.writer, epoch, Box::new(|| {}));
+        let mut driver = LogDriver::new(queue, loaded.writer, epoch, Box::new(|_| {}));
         assert!(matches!(driver.turn(), Ok(Turn::Stopped)));
         let (_, loaded) = load(&disk, &options()).expect("it was stopped");
         let clean = loaded.report.cause == EpochCause::CleanRestart;

@@ -222,7 +222,7 @@ fn write_log(disk: &FaultDisk, commands: &[&[&str]]) {
     }
     let _wake = worker.end_turn();
     queue.stop(Stop::Clean);
-    let mut driver = LogDriver::new(queue, writer, report.epoch, Box::new(|| {}));
+    let mut driver = LogDriver::new(queue, writer, report.epoch, Box::new(|_| {}));
     driver.turn().expect("the disk is healthy");
 }
 
