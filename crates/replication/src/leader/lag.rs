@@ -27,6 +27,8 @@ pub(super) struct Beats {
     /// Ids, times and ends rise.
     beats: VecDeque<Beat>,
     last_id: u64,
+    /// Where the log ended at which time, both rise: finer than heartbeats while something is written.
+    ends: VecDeque<(u64, Lsn)>,
 }
 
 impl Beats {
@@ -36,6 +38,18 @@ impl Beats {
         self.last_id += 1;
         self.beats.push_back(Beat { id: self.last_id, at_ms: now_ms, end });
         self.last_id
+    }
+
+    /// The log has grown.
+    pub(super) fn on_end(&mut self, now_ms: u64, end: Lsn) {
+        match self.ends.back_mut() {
+            Some(last) if last.1 >= end => {}
+            Some(last) if last.0 == now_ms => last.1 = end,
+            _ => {
+                thin_out(&mut self.ends);
+                self.ends.push_back((now_ms, end));
+            }
+        }
     }
 
     /// The number of the last one; 0: none.
@@ -62,7 +76,11 @@ impl Beats {
             return Some(0);
         }
         let shown = self.beats.iter().rev().find(|beat| beat.id <= answered && beat.end <= applied);
-        shown.or(self.beats.front()).map(age)
+        let by_beats = shown.or(self.beats.front()).map(age)?;
+        // Who has applied what had been written by then shows nothing older.
+        let reached = self.ends.partition_point(|&(_, end)| end <= applied).checked_sub(1);
+        let by_ends = reached.map(|at| now_ms.saturating_sub(self.ends[at].0));
+        Some(by_ends.map_or(by_beats, |age| age.min(by_beats)))
     }
 }
 
@@ -152,6 +170,18 @@ mod tests {
             |answered, applied| beats.age_ms(10_000, answered, Lsn(applied), Lsn(1_000), 2_000);
         assert_eq!(age(10, 750), Some(3_000));
         assert_eq!(age(10, 50), Some(9_000), "at least since the first");
+    }
+
+    #[test]
+    fn between_heartbeats_lag_is_told_by_when_the_log_ended_where() {
+        let mut beats = Beats::default();
+        beats.beat(1_000, Lsn(100));
+        for ms in 1_001..=1_090_u64 {
+            beats.on_end(ms, Lsn(ms - 900));
+        }
+        assert_eq!(beats.age_ms(1_090, 1, Lsn(187), Lsn(190), 2_000), Some(3));
+        assert_eq!(beats.age_ms(1_090, 1, Lsn(100), Lsn(190), 2_000), Some(90), "by the heartbeat");
+        assert_eq!(beats.age_ms(1_090, 0, Lsn(187), Lsn(190), 2_000), None, "it never answered");
     }
 
     #[test]

@@ -175,6 +175,7 @@ impl Leader {
     pub fn on_log(&mut self, now_ms: u64, log: LogState, out: &mut Vec<LeaderAction>) {
         self.log = log;
         self.meter.on_log(&log);
+        self.beats.on_end(now_ms, log.end);
         self.followers.values_mut().filter_map(Progress::attached_mut).for_each(|attached| {
             if let Some(flow) = attached.stage.flow_mut() {
                 flow.retry();

@@ -58,7 +58,7 @@ impl LeaderOptions {
             link_timeout_ms: 5_000,
             window_bytes: 4 << 20,
             stream_bytes_max: 1 << 20,
-            chunk_bytes_max: 256 << 10,
+            chunk_bytes_max: 128 << 10,
             retained_bytes_max: 1 << 30,
             transfer_timeout_ms: 60_000,
             install_timeout_ms: 600_000,

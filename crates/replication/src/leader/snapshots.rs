@@ -11,6 +11,9 @@ use super::transfer::Transfer;
 use super::{CloseReason, Leader, LeaderAction, LeaderEvent, SnapshotReady};
 use crate::LinkId;
 
+/// Chunks of a snapshot that may be under way to one follower.
+const CHUNKS_UNDER_WAY: u64 = 4;
+
 /// The snapshot for followers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Source {
@@ -189,7 +192,9 @@ impl Leader {
     }
 
     fn pump_chunks(&mut self, link: LinkId, out: &mut Vec<LeaderAction>) {
-        let (window, chunk_max) = (self.options.window_bytes, self.options.chunk_bytes_max);
+        let chunk_max = self.options.chunk_bytes_max;
+        // Little at a time: what is sent in one go keeps the core from clients.
+        let window = self.options.window_bytes.min(CHUNKS_UNDER_WAY * chunk_max);
         let Some(attached) = self.attached_by(link) else { return };
         let Stage::Transfer(transfer) = &mut attached.stage else { return };
         let snapshot = transfer.ready.snapshot;
