@@ -56,6 +56,17 @@ pub(crate) struct Options {
     binary: Option<PathBuf>,
 }
 
+impl Options {
+    /// A short run with a fixed seed, for every change.
+    pub(crate) fn brief(binary: PathBuf) -> Options {
+        let (seed, acks) = (Some(BRIEF_SEED), Acks::SemiSync(1));
+        Options { seed, minutes: BRIEF_MINUTES, nodes: 3, acks, binary: Some(binary) }
+    }
+}
+
+const BRIEF_SEED: u64 = 1;
+const BRIEF_MINUTES: f64 = 0.4;
+
 /// What a run left behind.
 struct Outcome {
     entries: Vec<Entry>,

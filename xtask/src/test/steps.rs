@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use super::tally::{self, Tally};
 use crate::workspace::{self, cargo};
-use crate::{peers, tidy};
+use crate::{chaos, peers, tidy};
 
 /// Where `cargo build --profile ci` puts the server.
 const SERVER: &str = "target/ci/trefoil";
@@ -25,6 +25,7 @@ pub(super) enum Step {
     Build,
     Peers,
     Clients,
+    Chaos,
 }
 
 /// The server under the client tests.
@@ -43,7 +44,7 @@ impl fmt::Display for Step {
 
 impl Step {
     /// In the order of running.
-    pub(super) const ALL: [Step; 9] = [
+    pub(super) const ALL: [Step; 10] = [
         Step::Tidy,
         Step::Fmt,
         Step::Clippy,
@@ -53,6 +54,7 @@ impl Step {
         Step::Build,
         Step::Peers,
         Step::Clients,
+        Step::Chaos,
     ];
 
     /// What the step does, for its heading.
@@ -67,6 +69,7 @@ impl Step {
             Step::Build => "the server, profile ci",
             Step::Peers => "the clients and servers that others wrote",
             Step::Clients => "redis-py in RESP2 and RESP3 against the built server",
+            Step::Chaos => "a real cluster under faults for half a minute, judged",
         }
     }
 
@@ -96,6 +99,9 @@ impl Step {
             }
             Step::Peers => peers::run(&peers::Options::default())?,
             Step::Clients => return clients(against).map(Some),
+            Step::Chaos => {
+                chaos::run(&chaos::Options::brief(workspace::root().join(SERVER)))?;
+            }
         }
         Ok(None)
     }
