@@ -164,6 +164,15 @@ def test_the_policy_is_changed_while_writers_are_at_work(cluster):
         assert int(one.local().get(name)) == int(two.local().get(name)) == number
 
 
+def test_what_was_altered_holds_after_a_restart(cluster):
+    leader, _ = cluster(2)
+    leader.alter(acks="semi-sync:1", ack_level="flushed", on_lost_acks="degrade")
+    leader.kill()
+    leader.restart()
+    info = leader.info()
+    assert (info["acks"], info["ack_level"], info["on_lost_acks"]) == ("semi-sync:1", "flushed", "degrade")
+
+
 def test_wait_counts_followers_that_show_it(cluster):
     leader, one, two = cluster(3)
     client = leader.one()

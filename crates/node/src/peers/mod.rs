@@ -33,7 +33,7 @@ use trefoil_wire::peer::{
 use crate::exclusive::Pass;
 use crate::log::SHARD;
 use crate::node::Node;
-use crate::replication::{Acks, LagWatch, Order, Role};
+use crate::replication::{Acks, LagWatch, Order, Policy, Role};
 
 use change::Change;
 use following::Following;
@@ -96,6 +96,8 @@ pub struct Peers<D: Disk> {
     lag_watch: LagWatch,
     /// No snapshot may be taken: the data is being exchanged, or is not whole yet.
     snapshots_held: bool,
+    /// The policy of the start, or the one that was written down since.
+    kept_policy: Policy,
     /// Members that could not be written down.
     unsaved_members: Option<Vec<NodeId>>,
     /// Until then the log is kept for followers of a former leader, from this record on.
@@ -130,6 +132,7 @@ impl<D: Disk> Peers<D> {
         now_ms: u64,
     ) -> Peers<D> {
         let seat = node.workers + 1;
+        let kept_policy = node.settings.policy();
         let mut peers = Peers {
             node,
             disk,
@@ -145,6 +148,7 @@ impl<D: Disk> Peers<D> {
             members,
             lag_watch: LagWatch::default(),
             snapshots_held: false,
+            kept_policy,
             unsaved_members: None,
             keeps_log: (0, Lsn::ZERO),
             report_at_ms: now_ms,
@@ -540,8 +544,12 @@ impl<D: Disk> Peers<D> {
     }
 
     /// What KEYSPACE ALTER said holds after a restart, too.
-    fn keep_policy(&self) {
-        if let Err(error) = save_policy(&self.disk, &self.node.settings.policy()) {
+    fn keep_policy(&mut self) {
+        let policy = self.node.settings.policy();
+        if std::mem::replace(&mut self.kept_policy, policy) == policy {
+            return;
+        }
+        if let Err(error) = save_policy(&self.disk, &policy) {
             eprintln!(
                 "trefoil: the policy of acknowledgements could not be kept, a restart would bring the \
                  old one back: {error}"
