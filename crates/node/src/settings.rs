@@ -13,7 +13,7 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 
 use crate::config::{SavePoint, Value};
 use crate::log::Fsync;
-use crate::replication::Policy;
+use crate::replication::AckPolicy;
 
 pub use freshness::{FollowerWrites, FreshnessSettings};
 pub use replication::ReplicationSettings;
@@ -119,7 +119,7 @@ impl Settings {
 
     /// When a write is acknowledged.
     #[must_use]
-    pub fn policy(&self) -> Policy {
+    pub fn policy(&self) -> AckPolicy {
         self.replication.policy()
     }
 

@@ -1,4 +1,4 @@
-//! When a record is committed: the policy that a person sets, and the arithmetic of acknowledgements.
+//! When a record is committed: the arithmetic of acknowledgements.
 //!
 //! Not here: whose acknowledgements are believed (`leader/receive.rs`), and how one rule gives way to
 //! the next (`leader/members.rs`).
@@ -7,78 +7,10 @@ use std::collections::BTreeSet;
 
 use trefoil_clock::{Lsn, NodeId};
 
+use crate::policy::{AckLevel, Acks};
+
 /// No limit: more than any record.
 pub(crate) const UNLIMITED: Lsn = Lsn(u64::MAX);
-
-/// Whose acknowledgements a commit needs, besides the leader's own log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Acks {
-    /// Nobody's.
-    Async,
-    /// This many members'.
-    SemiSync(u32),
-    /// All members', and there must be one.
-    Sync,
-}
-
-impl Acks {
-    /// How many of so many members must acknowledge. None: they can't, nothing commits. Members count,
-    /// attached or not: "all of none" is never enough (pitfall 5).
-    #[must_use]
-    pub fn needed(self, members: usize) -> Option<usize> {
-        match self {
-            Acks::Async => Some(0),
-            Acks::SemiSync(count) => Some(count as usize).filter(|&needed| needed <= members),
-            Acks::Sync => (members > 0).then_some(members),
-        }
-    }
-
-    /// How many of so many members must report before a leader can be chosen, so that one of them
-    /// holds every committed record (rule 9). Without acknowledgements all have to, and even then a
-    /// suffix may be missing.
-    #[must_use]
-    pub fn reports_needed(self, members: usize) -> usize {
-        match self.needed(members) {
-            Some(0) => members,
-            Some(needed) => members - needed + 1,
-            // Nothing was ever committed under such a rule; the one before it asked for fewer.
-            None => members,
-        }
-    }
-}
-
-/// What a member's acknowledgement says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AckLevel {
-    /// Its operating system has the record.
-    Received,
-    /// The record survives a power loss there.
-    Flushed,
-    /// As flushed for the commit; the reply waits until the record is visible there as well (rule 5).
-    Applied,
-}
-
-/// What happens when too few members are attached.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OnLost {
-    /// Writes are refused until they come back.
-    Block,
-    /// After a while the own log is enough; flagged and counted.
-    Degrade,
-}
-
-/// What an acknowledged write is to survive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct AckPolicy {
-    /// Whose acknowledgements.
-    pub acks: Acks,
-    /// Of what.
-    pub level: AckLevel,
-    /// If there are too few.
-    pub on_lost: OnLost,
-    /// How long too few are attached before the own log is enough.
-    pub degrade_after_ms: u64,
-}
 
 /// What the leader's own log must have done with a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

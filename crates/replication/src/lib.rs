@@ -18,10 +18,11 @@ mod commit;
 mod follower;
 mod fork;
 mod leader;
+mod policy;
 mod recovering;
 mod session;
 
-pub use commit::{AckLevel, AckPolicy, Acks, LocalRule, OnLost};
+pub use commit::LocalRule;
 pub use follower::{
     AfterCut, Follower, FollowerAction, FollowerCloseReason, FollowerEvent, FollowerLog,
     FollowerOptions, FollowerState, Installed,
@@ -30,6 +31,7 @@ pub use leader::{
     CloseReason, FollowerRow, ForgetError, Leader, LeaderAction, LeaderEvent, LeaderOptions,
     LeaderStart, LogState, MaxLag, RowState, SnapshotReady,
 };
+pub use policy::{AckLevel, AckPolicy, Acks, OnLost};
 pub use recovering::{Recovering, RecoveringAction, RecoveringOptions};
 pub use session::{
     Consistency, Decision, Judgement, ReadView, SessionClock, Token, TokenError, decide, judge,

@@ -12,7 +12,7 @@ use trefoil_log::{Disk, DiskFile, DivergedName, DivergedReader, read_full_at, wr
 use trefoil_store::record::Effect;
 
 use crate::node::Node;
-use crate::replication::{Acks, Policy};
+use crate::replication::{AckPolicy, Acks};
 
 use super::show::quoted;
 use super::{DivergedError, id};
@@ -26,7 +26,7 @@ pub struct Cut {
     /// About when, Unix milliseconds: by the newest stamp that was seen.
     pub at_ms: u64,
     /// When writes were acknowledged.
-    pub policy: Policy,
+    pub policy: AckPolicy,
     /// Clients have been told that records up to this one are kept.
     pub acknowledged: Lsn,
 }

@@ -10,7 +10,7 @@ use trefoil_commands::CommandError;
 use crate::config::{self, ConfigError};
 use crate::handler::{Flow, NodeCall};
 use crate::node::Node;
-use crate::replication::{Order, Policy, Replication};
+use crate::replication::{AckPolicy, Order, Replication};
 use crate::session::Waiting;
 
 /// How long a command waits for that.
@@ -73,7 +73,7 @@ pub(super) fn configure(
     carry_out(call, || Order::Reconfigure, Replication::is_configured)
 }
 
-fn rules(node: &Node) -> (Policy, [u64; 2]) {
+fn rules(node: &Node) -> (AckPolicy, [u64; 2]) {
     let settings = &node.settings.replication;
     let followers = [&settings.min_replicas_to_write, &settings.min_replicas_max_lag_seconds];
     (settings.policy(), followers.map(|number| number.load(Relaxed)))

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use trefoil_clock::{EpochTable, Hlc, Identity, Lsn, NodeId, Position};
 use trefoil_log::{Disk, TailError, TailReader, put_run};
 use trefoil_replication::{
-    AckLevel as Level, AckPolicy, Acks as CoreAcks, CloseReason, Leader, LeaderAction, LeaderEvent,
-    LeaderOptions, LeaderStart, LinkId, LocalRule, LogState, OnLost,
+    CloseReason, Leader, LeaderAction, LeaderEvent, LeaderOptions, LeaderStart, LinkId, LocalRule,
+    LogState,
 };
 use trefoil_wire::peer::{Append, Fence, Heartbeat, Message, Publish};
 
@@ -16,7 +16,7 @@ use super::{Part, Peers, SavedMembers, save_members};
 use crate::log::{Fsync, SHARD, stream};
 use crate::node::Node;
 use crate::pubsub::hub::Kind;
-use crate::replication::{AckLevel, Acks, LostAcks, Policy};
+use crate::replication::{AckLevel, Acks};
 
 /// So long a new leader keeps the log for followers of the one before it, milliseconds.
 const KEEPS_LOG_MS: u64 = 60_000;
@@ -42,23 +42,6 @@ impl<D: Disk> Leading<D> {
     }
 }
 
-/// What the configuration says, in the core's words.
-pub(super) fn policy(policy: &Policy) -> AckPolicy {
-    AckPolicy {
-        acks: core_acks(policy.acks),
-        level: match policy.level {
-            AckLevel::Received => Level::Received,
-            AckLevel::Flushed => Level::Flushed,
-            AckLevel::Applied => Level::Applied,
-        },
-        on_lost: match policy.on_lost {
-            LostAcks::Block => OnLost::Block,
-            LostAcks::Degrade => OnLost::Degrade,
-        },
-        degrade_after_ms: policy.degrade_after_ms,
-    }
-}
-
 /// A leader's settings.
 pub(super) fn leader_options(node: &Node, identity: Identity) -> LeaderOptions {
     let settings = &node.settings.replication;
@@ -69,21 +52,13 @@ pub(super) fn leader_options(node: &Node, identity: Identity) -> LeaderOptions {
     }
 }
 
-pub(super) fn core_acks(acks: Acks) -> CoreAcks {
-    match acks {
-        Acks::Async => CoreAcks::Async,
-        Acks::SemiSync(k) => CoreAcks::SemiSync(k),
-        Acks::Sync => CoreAcks::Sync,
-    }
-}
-
 /// The rule after which a restarted leader hears more of its members: for as long as needed, if not for
 /// nothing.
 fn careful(one: Acks, other: Acks, members: usize) -> Acks {
     match (one, other) {
         (Acks::Async, rule) | (rule, Acks::Async) => rule,
         _ => {
-            let reports = |acks: Acks| core_acks(acks).reports_needed(members);
+            let reports = |acks: Acks| acks.reports_needed(members);
             if reports(one) > reports(other) { one } else { other }
         }
     }

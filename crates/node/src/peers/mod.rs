@@ -25,7 +25,7 @@ use std::sync::atomic::Ordering;
 
 use trefoil_clock::{Identity, Lsn, NodeId};
 use trefoil_log::Disk;
-use trefoil_replication::{AckPolicy, LinkId};
+use trefoil_replication::LinkId;
 use trefoil_wire::peer::{
     ClusterSecret, Fence, Hello, Message, PEER_VERSIONS, Refuse, RefuseReason, SecretState,
 };
@@ -33,7 +33,7 @@ use trefoil_wire::peer::{
 use crate::exclusive::Pass;
 use crate::log::SHARD;
 use crate::node::Node;
-use crate::replication::{Acks, LagWatch, Order, Policy, Role};
+use crate::replication::{AckPolicy, Acks, LagWatch, Order, Role};
 
 use change::Change;
 use following::Following;
@@ -97,7 +97,7 @@ pub struct Peers<D: Disk> {
     /// No snapshot may be taken: the data is being exchanged, or is not whole yet.
     snapshots_held: bool,
     /// The policy of the start, or the one that was written down since.
-    kept_policy: Policy,
+    kept_policy: AckPolicy,
     /// Members that could not be written down.
     unsaved_members: Option<Vec<NodeId>>,
     /// Until then the log is kept for followers of a former leader, from this record on.
@@ -558,7 +558,7 @@ impl<D: Disk> Peers<D> {
     }
 
     fn policy(&self) -> AckPolicy {
-        leading::policy(&self.node.settings.policy())
+        self.node.settings.policy()
     }
 
     fn acks(&self) -> Acks {

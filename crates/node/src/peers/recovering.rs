@@ -43,7 +43,7 @@ impl<D: Disk> Peers<D> {
             cluster: identity.cluster,
             shard: SHARD,
             members: self.members.nodes.clone(),
-            acks: super::leading::core_acks(self.members.acks),
+            acks: self.members.acks,
             async_wait_ms: ASYNC_WAIT_MS,
             heartbeat_ms: leader.heartbeat_ms,
             link_timeout_ms: leader.link_timeout_ms,

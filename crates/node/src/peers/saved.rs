@@ -7,7 +7,7 @@ use std::io;
 use trefoil_clock::{Identity, NodeId};
 use trefoil_log::{Disk, DiskFile, read_full_at, write_all_at};
 
-use crate::replication::{AckLevel, Acks, LostAcks, Policy};
+use crate::replication::{AckLevel, AckPolicy, Acks, OnLost};
 
 const ROLE: &str = "replication.role";
 const MEMBERS: &str = "replication.members";
@@ -126,7 +126,7 @@ pub fn save_members<D: Disk>(disk: &D, members: &SavedMembers) -> io::Result<()>
 ///
 /// # Errors
 /// The file can't be read, or makes no sense.
-pub fn load_policy<D: Disk>(disk: &D) -> io::Result<Option<Policy>> {
+pub fn load_policy<D: Disk>(disk: &D) -> io::Result<Option<AckPolicy>> {
     load(disk, POLICY, parse_policy)
 }
 
@@ -134,20 +134,20 @@ pub fn load_policy<D: Disk>(disk: &D) -> io::Result<Option<Policy>> {
 ///
 /// # Errors
 /// It is not certain to be on disk.
-pub fn save_policy<D: Disk>(disk: &D, policy: &Policy) -> io::Result<()> {
-    let Policy { acks, level, on_lost, degrade_after_ms } = policy;
+pub fn save_policy<D: Disk>(disk: &D, policy: &AckPolicy) -> io::Result<()> {
+    let AckPolicy { acks, level, on_lost, degrade_after_ms } = policy;
     let (level, on_lost) = (level.name(), on_lost.name());
     let text = format!("acks {acks}\nlevel {level}\nlost {on_lost}\ndegrade {degrade_after_ms}\n");
     save(disk, POLICY, &text)
 }
 
-fn parse_policy(text: &str) -> Option<Policy> {
+fn parse_policy(text: &str) -> Option<AckPolicy> {
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
     let at = |names: &[&str], name: Option<&str>| names.iter().position(|one| Some(*one) == name);
-    Some(Policy {
+    Some(AckPolicy {
         acks: Acks::parse(field("acks ")?)?,
         level: AckLevel::from_index(at(AckLevel::NAMES, field("level "))? as u8),
-        on_lost: LostAcks::from_index(at(LostAcks::NAMES, field("lost "))? as u8),
+        on_lost: OnLost::from_index(at(OnLost::NAMES, field("lost "))? as u8),
         degrade_after_ms: field("degrade ")?.parse().ok()?,
     })
 }
@@ -251,8 +251,8 @@ mod tests {
     fn a_policy_is_found_again() {
         let disk = FaultDisk::new();
         assert_eq!(load_policy(&disk).expect("readable"), None);
-        let (level, on_lost) = (AckLevel::Applied, LostAcks::Degrade);
-        let policy = Policy { acks: Acks::SemiSync(2), level, on_lost, degrade_after_ms: 70 };
+        let (level, on_lost) = (AckLevel::Applied, OnLost::Degrade);
+        let policy = AckPolicy { acks: Acks::SemiSync(2), level, on_lost, degrade_after_ms: 70 };
         save_policy(&disk, &policy).expect("saved");
         disk.crash(7);
         assert_eq!(load_policy(&disk).expect("readable"), Some(policy));

@@ -9,7 +9,6 @@
 mod follower;
 mod lag;
 mod order;
-mod policy;
 mod restraint;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -24,8 +23,9 @@ use crate::log::Stop;
 pub use follower::{FollowerRow, FollowerState, LeaderLink, LinkState};
 pub use lag::{LAG_CHANNEL, LagChange, LagEvent, LagKind, LagLimits, LagWatch};
 pub use order::{Order, Orders};
-pub use policy::{AckLevel, Acks, LostAcks, Policy};
 pub use restraint::good_followers;
+// A keyspace's options are the core's own words.
+pub use trefoil_replication::{AckLevel, AckPolicy, Acks, OnLost};
 
 /// What a node is to its shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,25 +6,12 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use trefoil_clock::{Lsn, NodeId};
+use trefoil_clock::Lsn;
 
 use crate::node::Node;
 
 use super::follower::{FollowerRow, FollowerState};
-use super::policy::{Acks, LostAcks, Policy};
-
-impl Policy {
-    /// How many members have to be attached so that a write can be acknowledged.
-    #[must_use]
-    pub fn members_needed(&self, members: &[NodeId]) -> usize {
-        match self.acks {
-            Acks::Async => 0,
-            Acks::SemiSync(k) => k as usize,
-            // Nobody is never all.
-            Acks::Sync => members.len().max(1),
-        }
-    }
-}
+use super::{Acks, OnLost};
 
 /// How many followers are attached and were heard of within so many seconds.
 #[must_use]
@@ -65,17 +52,20 @@ impl Node {
     /// `acks` with `on-lost-acks block`.
     fn lacks_acks(&self) -> bool {
         let policy = self.settings.policy();
-        if policy.on_lost == LostAcks::Degrade || policy.acks == Acks::Async {
+        if policy.on_lost == OnLost::Degrade || policy.acks == Acks::Async {
             return false;
         }
         let rows = self.replication.followers();
         let attached = rows.iter().filter(|row| row.is_member && row.state.is_online()).count();
-        attached < policy.members_needed(&self.replication.members())
+        let members = self.replication.members().len();
+        policy.acks.needed(members).is_none_or(|needed| attached < needed)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use trefoil_clock::NodeId;
+
     use super::*;
     use crate::config;
     use crate::harness::TestNode;

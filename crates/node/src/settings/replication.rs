@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::sync::{PoisonError, RwLock};
 
-use crate::replication::{AckLevel, Acks, LagLimits, LostAcks, Policy};
+use crate::replication::{AckLevel, AckPolicy, Acks, LagLimits, OnLost};
 
 /// Values in force.
 pub struct ReplicationSettings {
@@ -12,7 +12,7 @@ pub struct ReplicationSettings {
     pub acks: RwLock<Vec<u8>>,
     /// What is acknowledged: an [`AckLevel`].
     pub ack_level: AtomicU8,
-    /// What happens while too few are attached: a [`LostAcks`].
+    /// What happens while too few are attached: a [`OnLost`].
     pub on_lost_acks: AtomicU8,
     /// How long too few must have been attached before it degrades.
     pub degrade_after_ms: AtomicU64,
@@ -63,12 +63,12 @@ pub struct ReplicationSettings {
 impl ReplicationSettings {
     /// When a write is acknowledged.
     #[must_use]
-    pub fn policy(&self) -> Policy {
+    pub fn policy(&self) -> AckPolicy {
         let acks = text(&self.acks);
-        Policy {
+        AckPolicy {
             acks: Acks::parse(&acks).expect("`acks` was checked before it was stored"),
             level: AckLevel::from_index(self.ack_level.load(Relaxed)),
-            on_lost: LostAcks::from_index(self.on_lost_acks.load(Relaxed)),
+            on_lost: OnLost::from_index(self.on_lost_acks.load(Relaxed)),
             degrade_after_ms: self.degrade_after_ms.load(Relaxed),
         }
     }
@@ -109,7 +109,7 @@ impl Default for ReplicationSettings {
         ReplicationSettings {
             acks: RwLock::new(b"async".into()),
             ack_level: AtomicU8::new(AckLevel::Received as u8),
-            on_lost_acks: AtomicU8::new(LostAcks::Block as u8),
+            on_lost_acks: AtomicU8::new(OnLost::Block as u8),
             degrade_after_ms: AtomicU64::new(2_000),
             max_lag_records: AtomicU64::new(0),
             max_lag_bytes: AtomicU64::new(0),
@@ -153,10 +153,10 @@ mod tests {
             (b"degrade-after", b"50"),
         ];
         put(&settings, &pairs).expect("good values");
-        let expected = Policy {
+        let expected = AckPolicy {
             acks: Acks::SemiSync(2),
             level: AckLevel::Flushed,
-            on_lost: LostAcks::Degrade,
+            on_lost: OnLost::Degrade,
             degrade_after_ms: 50,
         };
         assert_eq!(settings.policy(), expected);

@@ -2,7 +2,7 @@
 
 use crate::config::place::Place;
 use crate::config::shape::{Shape, YES_NO};
-use crate::replication::{AckLevel, Acks, LostAcks};
+use crate::replication::{AckLevel, Acks, OnLost};
 
 use super::{ANY, COUNT, Parameter, parameter};
 
@@ -26,7 +26,7 @@ pub(super) const REPLICATION: &[Parameter] = &[
     ),
     parameter(
         "on-lost-acks",
-        Shape::Word(LostAcks::NAMES),
+        Shape::Word(OnLost::NAMES),
         Place::Word(|s| &s.replication.on_lost_acks),
         "block",
         "While too few followers are attached writes are refused (block), or after a while the own \

@@ -12,7 +12,7 @@ use crate::families::{keyspace, role};
 use crate::handler::{Flow, NodeCall, NodeHandler};
 use crate::log::{Fsync, LogHealth};
 use crate::node::Node;
-use crate::replication::{AckLevel, Acks, FollowerRow, LinkState, Policy, Role};
+use crate::replication::{AckLevel, AckPolicy, Acks, FollowerRow, LinkState, Role};
 use crate::settings::FollowerWrites;
 
 pub(super) const PROMISE: Command<NodeHandler> = Command::new(
@@ -55,7 +55,7 @@ fn promise(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     Ok(Flow::Continue)
 }
 
-fn acknowledgements(node: &Node, policy: Policy) -> &'static str {
+fn acknowledgements(node: &Node, policy: AckPolicy) -> &'static str {
     match policy.acks {
         _ if !role::is_master(&node.replication) => "by the leader",
         Acks::Async => "by the own log",
@@ -88,7 +88,7 @@ fn writes(node: &Node) -> &'static str {
 }
 
 /// What an acknowledged write survives.
-fn survive(node: &Node, policy: Policy) -> Vec<String> {
+fn survive(node: &Node, policy: AckPolicy) -> Vec<String> {
     let mut sentences = vec![of_the_log(node.log.fsync()).to_string()];
     if node.replication.is_degraded() && policy.acks != Acks::Async {
         sentences.push(format!("degraded: {FAILOVER} until enough followers are attached again"));

@@ -1,17 +1,43 @@
-//! When a write is acknowledged: the options of a keyspace that say so.
+//! When a write is acknowledged: what a person sets, and how it is said.
 
-/// How many followers acknowledge a write before its client hears of it.
+use std::fmt;
+
+/// Whose acknowledgements a commit needs, besides the leader's own log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Acks {
-    /// None: the leader's own log is enough.
+    /// Nobody's.
     Async,
-    /// So many of the members.
+    /// This many members'.
     SemiSync(u32),
-    /// All members.
+    /// All members', and there must be one.
     Sync,
 }
 
 impl Acks {
+    /// How many of so many members must acknowledge. None: they can't, nothing commits. Members count,
+    /// attached or not: "all of none" is never enough (pitfall 5).
+    #[must_use]
+    pub fn needed(self, members: usize) -> Option<usize> {
+        match self {
+            Acks::Async => Some(0),
+            Acks::SemiSync(count) => Some(count as usize).filter(|&needed| needed <= members),
+            Acks::Sync => (members > 0).then_some(members),
+        }
+    }
+
+    /// How many of so many members must report before a leader can be chosen, so that one of them
+    /// holds every committed record (rule 9). Without acknowledgements all have to, and even then a
+    /// suffix may be missing.
+    #[must_use]
+    pub fn reports_needed(self, members: usize) -> usize {
+        match self.needed(members) {
+            Some(0) => members,
+            Some(needed) => members - needed + 1,
+            // Nothing was ever committed under such a rule; the one before it asked for fewer.
+            None => members,
+        }
+    }
+
     /// Reads `async`, `semi-sync:k` (k from 1 to 64), `sync`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Acks> {
@@ -27,8 +53,8 @@ impl Acks {
     }
 }
 
-impl std::fmt::Display for Acks {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Acks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Acks::Async => f.write_str("async"),
             Acks::SemiSync(k) => write!(f, "semi-sync:{k}"),
@@ -73,40 +99,40 @@ impl AckLevel {
 /// What happens while too few followers are attached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub enum LostAcks {
+pub enum OnLost {
     /// Writes are refused.
     Block = 0,
     /// After a while the leader's own log is enough; such acknowledgements are counted and shown.
     Degrade = 1,
 }
 
-impl LostAcks {
+impl OnLost {
     /// The option's words, in the order of the values.
     pub const NAMES: &'static [&'static str] = &["block", "degrade"];
 
     /// The word for it.
     #[must_use]
     pub fn name(self) -> &'static str {
-        LostAcks::NAMES[self as usize]
+        OnLost::NAMES[self as usize]
     }
 
     /// What has this index among the names.
     #[must_use]
-    pub fn from_index(index: u8) -> LostAcks {
-        if index == 0 { LostAcks::Block } else { LostAcks::Degrade }
+    pub fn from_index(index: u8) -> OnLost {
+        if index == 0 { OnLost::Block } else { OnLost::Degrade }
     }
 }
 
-/// When a write is acknowledged.
+/// What an acknowledged write is to survive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Policy {
-    /// By how many.
+pub struct AckPolicy {
+    /// Whose acknowledgements.
     pub acks: Acks,
     /// Of what.
     pub level: AckLevel,
-    /// While there are too few.
-    pub on_lost: LostAcks,
-    /// How long too few must have been attached before `Degrade` begins, milliseconds.
+    /// If there are too few.
+    pub on_lost: OnLost,
+    /// How long too few are attached before the own log is enough.
     pub degrade_after_ms: u64,
 }
 
