@@ -266,7 +266,7 @@ impl World {
             Some(&(_, slot)) if enough && self.members_report(&reports) => {
                 self.promote_and_point(slot);
             }
-            _ => self.back_to_the_old_one(old, &reached),
+            _ => self.back_to_the_old_one(old, &reached, &reports),
         }
     }
 
@@ -356,7 +356,12 @@ impl World {
     }
 
     /// Not enough reports: the old leader is waited for.
-    fn back_to_the_old_one(&mut self, old: usize, reached: &[usize]) {
+    fn back_to_the_old_one(
+        &mut self,
+        old: usize,
+        reached: &[usize],
+        reports: &[(Position, usize)],
+    ) {
         self.met.event("failovers put off");
         for &slot in reached {
             if slot != old && matches!(self.process(slot).role, Role::Following(_)) {
@@ -368,16 +373,11 @@ impl World {
         }
         // A person says that this is all there is.
         self.met.event("forced");
+        self.judge.promoted_against_the_rule();
         let recovers = |p: &super::process::Process| matches!(p.role, Role::Recovering { .. });
         if self.nodes[old].process.as_ref().is_some_and(recovers) {
             self.with_recovering(old, |core, _, out| core.force(out));
-            return;
-        }
-        // Whoever is highest of all that are left, also one that led astray: nobody else can have what
-        // it lacks.
-        let whole = |slot: &&usize| self.is_whole(**slot);
-        let best = reached.iter().filter(whole).max_by_key(|&&slot| self.end_of(slot)).copied();
-        if let Some(slot) = best {
+        } else if let Some(&(_, slot)) = reports.last() {
             self.promote_and_point(slot);
         }
     }

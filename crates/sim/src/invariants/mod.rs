@@ -111,6 +111,12 @@ impl Judge {
         }
     }
 
+    /// Somebody was made the leader though too few members could be asked (rule 9): from here on P3 and
+    /// P4 promise nothing.
+    pub(crate) fn promoted_against_the_rule(&mut self) {
+        self.care = Care::Careless;
+    }
+
     /// A promise is broken; the first one counts.
     pub(crate) fn broken(&mut self, promise: &str, text: impl AsRef<str>) {
         if self.broken.is_none() {
