@@ -263,7 +263,15 @@ impl World {
         let others = reports.iter().filter(|(_, slot)| *slot != old).count();
         let enough = self.nodes.len() - 1 - others <= self.silent_max();
         match reports.last() {
-            Some(&(_, slot)) if enough && self.members_report(&reports) => {
+            Some(&(_, slot))
+                if enough && self.members_report(&self.operator.seen_members, &reports) =>
+            {
+                // Without consensus people know the electable set only as they saw it last.
+                let now = &self.nodes[old].disk.members;
+                if !now.is_empty() && !self.members_report(now, &reports) {
+                    self.met.event("promotions by an electable set that was over");
+                    self.judge.promoted_against_the_rule();
+                }
                 self.promote_and_point(slot);
             }
             _ => self.back_to_the_old_one(old, &reached, &reports),
@@ -295,8 +303,7 @@ impl World {
 
     /// So many reports come from members that each commit has a witness among them (rule 9). A leader
     /// without members has committed nothing that others hold: it can't be replaced.
-    fn members_report(&self, reports: &[(Position, usize)]) -> bool {
-        let members = &self.operator.seen_members;
+    fn members_report(&self, members: &[NodeId], reports: &[(Position, usize)]) -> bool {
         let old = self.operator.intended;
         let is_member = |slot: usize| members.contains(&self.nodes[slot].disk.identity.node);
         let reported = reports.iter().filter(|(_, slot)| *slot != old && is_member(*slot)).count();

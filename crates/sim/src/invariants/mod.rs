@@ -111,10 +111,11 @@ impl Judge {
         }
     }
 
-    /// Somebody was made the leader though too few members could be asked (rule 9): from here on P3 and
-    /// P4 promise nothing.
+    /// Somebody was made the leader though too few members could be asked (rule 9): from here on P3,
+    /// P4 and P6 promise nothing.
     pub(crate) fn promoted_against_the_rule(&mut self) {
         self.care = Care::Careless;
+        self.linearizable = false;
     }
 
     /// A promise is broken; the first one counts.
