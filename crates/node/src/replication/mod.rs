@@ -89,8 +89,8 @@ pub struct Replication {
     commit: AtomicU64,
     /// Unix milliseconds of the leader's clock, as this follower knows it: keys expire by it.
     stream_ms: AtomicU64,
-    /// What the newest answered probe was sent at, milliseconds of [`Replication::clock`]'s time, if
-    /// its answer is applied; for `bounded` reads.
+    /// When the newest probe was sent whose answer is applied, Unix milliseconds of this node's clock;
+    /// for `bounded` reads.
     fresh_at_ms: AtomicU64,
     /// Replies that were given up as unknown.
     pub unknown: AtomicU64,

@@ -64,7 +64,7 @@ pub struct Worker {
     stripes: Vec<StripeId>,
     spare: LogBatch,
     chores: tick::Chores,
-    /// [`Replication::changes`] before a command decided to wait for one, since this was looked at.
+    /// [`crate::replication::Replication::changes`] before a command decided to wait for one, since this was looked at.
     pub(crate) changes_seen: Option<u64>,
     /// Bytes of data that other workers count, if it was asked for in this turn.
     others_bytes: Option<i64>,
