@@ -89,7 +89,9 @@ impl World {
     pub(crate) fn judge_the_end(&mut self) {
         let slot = self.operator.intended;
         let leader = self.nodes[slot].process.as_ref().expect("runs end with a leader");
-        let id = self.judge.id_at(super::world::CLUSTER, &leader.epochs, leader.end.lsn);
+        // Careless people may have made the history of an emptied node everybody's.
+        let cluster = self.nodes[slot].disk.identity.cluster;
+        let id = self.judge.id_at(cluster, &leader.epochs, leader.end.lsn);
         let digest = leader.store.digest();
         for other in 0..self.nodes.len() {
             self.check_store(other);
