@@ -140,7 +140,9 @@ fn follower() -> Follower {
     let (flushed, applied, safe) = (Lsn(7), Lsn(8), Lsn(5));
     let needs_commit_to = Lsn(8);
     let partial = None;
-    let log = FollowerLog { end, epochs, flushed, applied, safe, needs_commit_to, partial };
+    let whole_from = Lsn::ZERO;
+    let log =
+        FollowerLog { end, epochs, flushed, applied, safe, whole_from, needs_commit_to, partial };
     Follower::new(options, log)
 }
 

@@ -115,6 +115,7 @@ impl<D: Disk> Peers<D> {
             flushed,
             applied,
             safe: Lsn::ZERO,
+            whole_from: self.options.ready_after,
             needs_commit_to: applied.max(self.options.ready_after),
             partial: None,
         };

@@ -162,6 +162,8 @@ impl Follower {
         // What the snapshot shows need not be committed: a leader whose members are all gone must be
         // able to seed new ones. So nothing is served before its end is committed.
         self.ready_at = offer.end;
+        let epochs = EpochTable::from_entries(offer.epochs).unwrap_or_default();
+        self.whole = epochs.entry_of(offer.end).map(|entry| (offer.end, entry));
         self.ask(out);
     }
 

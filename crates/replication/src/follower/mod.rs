@@ -20,7 +20,7 @@ mod report;
 pub use action::{AfterCut, FollowerAction, FollowerCloseReason, FollowerEvent};
 pub use options::{FollowerLog, FollowerOptions, FollowerState, Installed};
 
-use trefoil_clock::{ClusterId, Epoch, EpochTable, Lsn, NodeId, Position};
+use trefoil_clock::{ClusterId, Epoch, EpochEntry, EpochTable, Lsn, NodeId, Position};
 use trefoil_wire::peer::{Ack, Fence, Follow, Message, Offer, SnapshotId};
 
 use install::Fetch;
@@ -48,6 +48,9 @@ pub struct Follower {
     leader_end: Lsn,
     /// Reads wait until this is committed and applied.
     ready_at: Lsn,
+    /// The data shows records up to this one, of this epoch, though the log may end before: it is a
+    /// snapshot's, and only the history that the snapshot is of makes it whole.
+    whole: Option<(Lsn, EpochEntry)>,
     /// A leader was accepted since reads last had to wait.
     welcomed: bool,
     ready: bool,
@@ -94,6 +97,7 @@ impl Follower {
     #[must_use]
     pub fn new(options: FollowerOptions, log: FollowerLog) -> Follower {
         let end = log.end.lsn;
+        let whole = log.epochs.entry_of(log.whole_from).map(|entry| (log.whole_from, entry));
         Follower {
             options,
             end: log.end,
@@ -107,6 +111,7 @@ impl Follower {
             told_safe: Lsn::ZERO,
             leader_end: Lsn::ZERO,
             ready_at: log.needs_commit_to,
+            whole,
             welcomed: false,
             ready: false,
             work: Work::None,

@@ -34,6 +34,9 @@ pub struct FollowerLog {
     pub applied: Lsn,
     /// What is known to be committed by members' acknowledgements, so that it must not be cut.
     pub safe: Lsn,
+    /// The data shows records up to this one though the log ends before: a snapshot was loaded, and not
+    /// all records up to its end have come. Zero, or at most the end: it is whole.
+    pub whole_from: Lsn,
     /// Reads wait until this much is committed: it was replayed and may not be.
     pub needs_commit_to: Lsn,
     /// This much of a snapshot is there, from a transfer that broke off.

@@ -120,7 +120,20 @@ impl Follower {
         if at.lsn < end {
             return self.cut(now_ms, at, out);
         }
+        if self.is_of_another_branch(&theirs) {
+            // Records that would follow are not those that the data shows already.
+            out.push(FollowerAction::Event(FollowerEvent::Diverged { fork: at, end: self.end }));
+            self.unready();
+            self.ready_at = Lsn::ZERO;
+            return self.begin_cut(Position::default(), AfterCut::Rebuild, out);
+        }
         self.begin_streaming(fence, theirs, welcome.commit, out);
+    }
+
+    /// Whether the data is a snapshot's whose end is not in this history.
+    fn is_of_another_branch(&self, theirs: &EpochTable) -> bool {
+        let lacks = |(end, entry)| self.end.lsn < end && theirs.entry_of(end) != Some(entry);
+        self.whole.is_some_and(lacks)
     }
 
     /// Gives the own history up for the leader's.
@@ -156,6 +169,9 @@ impl Follower {
 
     fn begin_cut(&mut self, to: Position, then: AfterCut, out: &mut Vec<FollowerAction>) {
         self.work = Work::Cutting;
+        if then == AfterCut::Rebuild {
+            self.whole = None;
+        }
         if let Some(link) = &mut self.link {
             link.stage = Stage::Holding;
         }

@@ -43,6 +43,7 @@ impl FollowerStage {
             flushed: line.lsn("flushed", end.lsn),
             applied: line.lsn("applied", end.lsn),
             safe: line.lsn("safe", Lsn::ZERO),
+            whole_from: line.lsn("whole", Lsn::ZERO),
             needs_commit_to: line.lsn("needs", end.lsn),
             partial,
         };

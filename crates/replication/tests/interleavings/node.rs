@@ -223,6 +223,7 @@ fn start(node: NodeId, epochs: &EpochTable, end: Lsn, applied: Lsn) -> Follower 
         flushed: end,
         applied,
         safe: Lsn::ZERO,
+        whole_from: trefoil_clock::Lsn::ZERO,
         needs_commit_to: end,
         partial: None,
     };

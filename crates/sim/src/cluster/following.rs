@@ -207,12 +207,14 @@ impl World {
         let partial = disk.incoming.as_ref().map(|i| (i.offer.snapshot, i.bytes.len() as u64));
         let flushed = disk.log.durable;
         let process = self.process(slot);
+        let whole_from = process.whole_from;
         let log = FollowerLog {
             end: process.end,
             epochs: process.epochs.clone(),
             flushed,
             applied: process.store.applied,
             safe,
+            whole_from,
             needs_commit_to,
             partial,
         };

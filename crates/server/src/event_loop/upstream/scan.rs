@@ -130,10 +130,10 @@ impl ReplyScan {
         self.at = At::Type;
         match kind {
             b'$' | b'=' | b'!' => self.at = At::Text { left: value + 2 },
-            b'%' => self.left += 2 * value - 1,
+            b'%' => self.left = (self.left - 1).saturating_add(value.saturating_mul(2)),
             // They are about the reply behind them, and none by themselves.
-            b'|' => self.left += 2 * value,
-            _ => self.left = self.left + value - 1,
+            b'|' => self.left = self.left.saturating_add(value.saturating_mul(2)),
+            _ => self.left = (self.left - 1).saturating_add(value),
         }
     }
 
