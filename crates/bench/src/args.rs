@@ -130,6 +130,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "COMMAND", conflicts_with = "rate", help_heading = "Load")]
     pub then: Option<String>,
 
+    /// Send the command of --then once the batch is answered, as clients do that call one after the
+    /// other: a round trip of its own.
+    #[arg(long, requires = "then", help_heading = "Load")]
+    pub then_apart: bool,
+
     /// Measure this many requests.
     #[arg(short = 'n', long, conflicts_with = "seconds", help_heading = "Load")]
     pub requests: Option<u64>,

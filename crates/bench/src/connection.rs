@@ -1,7 +1,8 @@
 //! One connection under load: what was asked, what is unsent, what has been answered.
 //!
 //! Invariants: `outstanding` is the sum over `batches`; replies settle batches in order; the requests of
-//! a batch that a closing command ends count when that is answered; bytes wait in `unsent` only after the socket refused some, and then all later bytes queue behind them.
+//! a batch that a closing command ends count when that is answered; bytes wait in `unsent` only after
+//! the socket refused some, and then all later bytes queue behind them.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -77,6 +78,11 @@ impl Batch {
         self.left
     }
 
+    /// Whether all that is due is the closing command's reply.
+    fn waits_for_closing(&self) -> bool {
+        self.counted_last > 0 && self.left == 1
+    }
+
     /// Takes `replies` replies off; returns how many requests count now.
     fn settle(&mut self, replies: u32) -> u32 {
         self.left -= replies;
@@ -140,6 +146,19 @@ impl Connection {
     pub(crate) fn send(&mut self, bytes: &[u8], batch: Batch) -> io::Result<()> {
         self.batches.push_back(batch);
         self.outstanding += batch.left;
+        self.put(bytes)
+    }
+
+    /// Sends the closing command of a batch whose requests are all answered. Whether there was one.
+    pub(crate) fn close_batch(&mut self, closing: &[u8]) -> io::Result<bool> {
+        let waits = self.batches.front().is_some_and(|batch| batch.waits_for_closing());
+        if waits {
+            self.put(closing)?;
+        }
+        Ok(waits)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         let taken = if self.unsent.is_empty() { write_some(&mut self.stream, bytes)? } else { 0 };
         self.unsent.extend_from_slice(&bytes[taken..]);
         Ok(())

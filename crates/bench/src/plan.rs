@@ -45,12 +45,28 @@ pub(crate) struct Load {
     pub(crate) threads: u32,
     /// At least 1.
     pub(crate) pipeline: u32,
-    /// The words of a command that closes each batch; none in open loop.
-    pub(crate) closing: Option<Vec<String>>,
+    /// A command that closes each batch; none in open loop.
+    pub(crate) closing: Option<Closing>,
     pub(crate) warmup_ns: u64,
     pub(crate) length: Length,
     pub(crate) open: Option<OpenLoop>,
     pub(crate) timeout: Duration,
+}
+
+/// A command behind each batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Closing {
+    pub(crate) words: Vec<String>,
+    pub(crate) when: ClosingTime,
+}
+
+/// When a closing command is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClosingTime {
+    /// With its batch, in one write.
+    AtOnce,
+    /// When the batch is answered.
+    Answered,
 }
 
 /// When a measurement ends.
@@ -133,7 +149,11 @@ impl Plan {
             connections: load.connections,
             threads: load.threads,
             pipeline: load.pipeline,
-            closing: load.closing.as_ref().map(|words| words.join(" ")),
+            closing: load.closing.as_ref().map(|closing| closing.words.join(" ")),
+            closing_apart: load
+                .closing
+                .as_ref()
+                .is_some_and(|closing| closing.when == ClosingTime::Answered),
             seed: load.seed,
             warmup_s: load.warmup_ns as f64 / 1e9,
             seconds: match load.length {
@@ -183,11 +203,12 @@ fn mix(args: &BenchArgs) -> anyhow::Result<Mix> {
     }
 }
 
-fn closing(args: &BenchArgs) -> anyhow::Result<Option<Vec<String>>> {
+fn closing(args: &BenchArgs) -> anyhow::Result<Option<Closing>> {
     let Some(text) = &args.then else { return Ok(None) };
     let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
     ensure!(!words.is_empty(), "--then needs a command, as in --then \"WAIT 1 0\"");
-    Ok(Some(words))
+    let when = if args.then_apart { ClosingTime::Answered } else { ClosingTime::AtOnce };
+    Ok(Some(Closing { words, when }))
 }
 
 fn length(args: &BenchArgs) -> anyhow::Result<Length> {
@@ -277,6 +298,7 @@ mod tests {
             &["--user", "joe"],
             &["--then", " "],
             &["--then", "WAIT 1 0", "--rate", "10"],
+            &["--then-apart"],
             &["--rest", "50"],
             &["--rate", "10", "--spin", "--rest", "50"],
             &["--resp", "4"],

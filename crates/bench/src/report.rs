@@ -85,6 +85,9 @@ pub struct ConfigReport {
     /// The command after each batch, which is not counted as a request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closing: Option<String>,
+    /// It is sent once the batch is answered, not in the same write.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub closing_apart: bool,
     /// Start of the random sequences.
     pub seed: u64,
     /// Unmeasured seconds at the start.

@@ -21,7 +21,7 @@ use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::table;
 use crate::template;
-use crate::worker::{OpenPacing, Pacing, Signals, Window, Worker};
+use crate::worker::{Closing, OpenPacing, Pacing, Signals, Window, Worker};
 use crate::workload::{Workload, WorkloadStart};
 
 /// The main thread looks at its workers so often.
@@ -174,7 +174,10 @@ fn worker<'a>(
         window: Window { measure_from_ns: load.warmup_ns, end_ns, budget },
         pacing,
         pipeline: load.pipeline,
-        closing: load.closing.as_deref().map(template::encoded),
+        closing: load.closing.as_ref().map(|closing| Closing {
+            bytes: template::encoded(&closing.words),
+            when: closing.when,
+        }),
         timeout: load.timeout,
         connections,
         workload: Workload::new(&load.mix, load.keys, load.distribution, load.value_size, start),

@@ -69,7 +69,9 @@ fn settings(rows: &mut Rows, report: &Report) {
         ),
     );
     if let Some(closing) = &config.closing {
-        rows.add("after each batch", format!("{closing}, not counted; latencies are to its reply"));
+        let when = if config.closing_apart { ", once that is answered" } else { "" };
+        let text = format!("{closing}{when}, not counted; latencies are to its reply");
+        rows.add("after each batch", text);
     }
     rows.add("commands", config.commands.clone());
     rows.add(

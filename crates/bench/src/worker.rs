@@ -14,7 +14,7 @@ use mio::{Events, Poll, Token};
 
 use crate::connection::{Batch, Connection, RunClock, Settling, WorkerFault};
 use crate::cpu::thread_cpu_ns;
-use crate::plan::Waiting;
+use crate::plan::{ClosingTime, Waiting};
 use crate::schedule::Schedule;
 use crate::stats::{Stats, Tally};
 use crate::wakeup::Wakeup;
@@ -80,11 +80,18 @@ pub(crate) struct Worker<'a> {
     pub(crate) window: Window,
     pub(crate) pacing: Pacing,
     pub(crate) pipeline: u32,
-    /// What is sent behind each batch, encoded.
-    pub(crate) closing: Option<Vec<u8>>,
+    pub(crate) closing: Option<Closing>,
     pub(crate) timeout: Duration,
     pub(crate) connections: Vec<Connection>,
     pub(crate) workload: Workload,
+}
+
+/// What is sent behind each batch.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    /// A command, encoded.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) when: ClosingTime,
 }
 
 /// The running state of a worker.
@@ -206,6 +213,12 @@ impl<'a> Turns<'a> {
                 stats: &mut self.stats,
             })?;
             answered += u64::from(replies);
+            if let Some(Closing { bytes, when: ClosingTime::Answered }) = &self.worker.closing
+                && replies > 0
+                && connection.close_batch(bytes)?
+            {
+                self.stats.bytes_sent += bytes.len() as u64;
+            }
             if closed && replies > 0 && connection.is_idle() {
                 idle.push(index);
             }
@@ -274,8 +287,8 @@ impl<'a> Turns<'a> {
     fn encode(&mut self, count: u32) {
         self.batch.clear();
         self.worker.workload.append(&mut self.batch, count);
-        if let Some(closing) = &self.worker.closing {
-            self.batch.extend_from_slice(closing);
+        if let Some(Closing { bytes, when: ClosingTime::AtOnce }) = &self.worker.closing {
+            self.batch.extend_from_slice(bytes);
         }
     }
 

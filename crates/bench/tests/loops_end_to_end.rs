@@ -132,14 +132,17 @@ fn closed_loop_sends_exactly_the_requests_asked_for() {
 #[test]
 fn a_closing_command_follows_each_batch_and_is_not_a_request() {
     let (port, ledger) = serve();
-    let words = "-c 3 -P 4 -n 1001 --command set --keys 50 --then=ping_x";
-    let report = bench(port, words).expect("runs");
-    assert_eq!((report.requests, report.errors_total), (1001, 0));
-    assert_eq!(report.latency_us.percentiles.last().expect("a curve").requests, 1001);
-    let commands = &ledger.lock().expect("server is idle").commands;
-    // 250 batches of four and one of one; each connection greeted with a PING.
-    assert_eq!((commands["SET"], commands["PING"]), (1001, 251 + 3));
-    assert_eq!(report.config.closing.as_deref(), Some("ping x"));
+    for (times, apart) in [(1, ""), (2, "--then-apart")] {
+        let words = format!("-c 3 -P 4 -n 1001 --command set --keys 50 --then=ping_x {apart}");
+        let report = bench(port, &words).expect("runs");
+        assert_eq!((report.requests, report.errors_total), (1001, 0));
+        assert_eq!(report.latency_us.percentiles.last().expect("a curve").requests, 1001);
+        let commands = &ledger.lock().expect("server is idle").commands;
+        // 250 batches of four and one of one; each connection greeted with a PING.
+        assert_eq!((commands["SET"], commands["PING"]), (times * 1001, times * (251 + 3)));
+        assert_eq!(report.config.closing.as_deref(), Some("ping x"));
+        assert_eq!(report.config.closing_apart, !apart.is_empty());
+    }
 }
 
 #[test]

@@ -32,9 +32,18 @@ pub(super) struct Load {
     /// Requests per second; closed loop without.
     pub(super) rate: Option<f64>,
     /// A command behind each batch, whose reply its requests wait for and that is not counted.
-    pub(super) then: Option<&'static str>,
+    pub(super) then: Option<Then>,
     pub(super) warmup_seconds: f64,
     pub(super) core: ClientCore,
+}
+
+/// A command behind each batch of requests.
+#[derive(Clone, Copy)]
+pub(super) enum Then {
+    /// In the same write as the batch.
+    InOneWrite(&'static str),
+    /// By itself, when the batch is answered.
+    Apart(&'static str),
 }
 
 /// With whom the load generator has its core.
@@ -102,7 +111,13 @@ pub(super) fn start(server: &Running, load: &Load) -> Result<Under> {
         format!("--warmup={}", load.warmup_seconds),
         format!("--server-pid={}", server.pid()),
     ];
-    words.extend(load.then.map(|command| format!("--then={command}")));
+    match load.then {
+        None => {}
+        Some(Then::InOneWrite(command)) => words.push(format!("--then={command}")),
+        Some(Then::Apart(command)) => {
+            words.extend([format!("--then={command}"), "--then-apart".to_owned()]);
+        }
+    }
     if let Some(rate) = load.rate {
         words.push(format!("--rate={rate}"));
         words.push(match load.core {

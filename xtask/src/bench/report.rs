@@ -33,9 +33,10 @@ rewrite, before anything is measured. More options: Trefoil `--peer 127.0.0.1:PO
 once and a replica that is behind is not dropped. CPU is that of all threads from the first request \
 until the follower has the last.
 * Acknowledged: Trefoil with `acks semi-sync:1` and the level in the row's name. Valkey's clients send \
-`WAIT 1 0` in the same write behind each SET (pipeline 1) or behind 16 of them; beside `flushed` also \
-`WAITAOF 0 1 0`, with `appendfsync always` on the replica. Only SETs are counted, and not before the \
-reply of WAIT.
+`WAIT 1 0` in the same write behind each SET (pipeline 1) or behind 16 of them; \"WAIT apart\": when \
+those are answered, as clients do that send one command at a time; beside `flushed` also \
+`WAITAOF 0 1 0`, in the same write, with `appendfsync always` on the replica. Only SETs are counted, and \
+not before the reply of WAIT.
 * Full sync: the leader, on its own, is offered half the SETs that it can take at pipeline 1. Trefoil's \
 leader has made a snapshot after the keys were written, and keeps no older log (`max-retained-log 1mb`): \
 the follower gets that snapshot and the log after it. Valkey makes one for its replica. The time \

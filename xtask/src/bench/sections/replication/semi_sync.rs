@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::pair::Pair;
 use crate::bench::figures::Figures;
-use crate::bench::load::Load;
+use crate::bench::load::{Load, Then};
 use crate::bench::sections::{EVERY_SECOND, Plan, Section};
 use crate::bench::servers::{Durability, Fsync, Server};
 
@@ -14,14 +14,19 @@ use crate::bench::servers::{Durability, Fsync, Server};
 const PIPELINES: [u32; 2] = [1, 16];
 
 /// Valkey's counterpart of `received`: the replica has it in memory.
-const WAIT: &str = "WAIT 1 0";
+const WAIT: Then = Then::InOneWrite("WAIT 1 0");
+
+/// The same as clients without pipelines do it: SET, its reply, WAIT, its reply.
+const WAIT_APART: Then = Then::Apart("WAIT 1 0");
 
 /// Valkey's counterpart of `flushed`: the replica has it on disk.
-const WAIT_FOR_DISK: &str = "WAITAOF 0 1 0";
+const WAIT_FOR_DISK: Then = Then::InOneWrite("WAITAOF 0 1 0");
 
 /// A row's beginning, for Trefoil's level and what Valkey is measured with beside it.
 const RECEIVED: &str = "SET, received";
+const RECEIVED_BESIDE_APART: &str = "SET, received (Valkey: WAIT apart)";
 const FLUSHED: &str = "SET, flushed";
+const FLUSHED_BESIDE_APART: &str = "SET, flushed (Valkey: WAIT apart)";
 const FLUSHED_BESIDE_WAITAOF: &str = "SET, flushed (Valkey: WAITAOF)";
 
 /// Semi-synchronous writes.
@@ -34,6 +39,7 @@ pub(in crate::bench::sections) fn semi_sync(
     let pair = Pair::filled(plan, server, EVERY_SECOND, plan.scale.keys)?;
     if server == Server::Valkey {
         fill(&pair, Some(WAIT), &[RECEIVED, FLUSHED])?;
+        fill(&pair, Some(WAIT_APART), &[RECEIVED_BESIDE_APART, FLUSHED_BESIDE_APART])?;
         pair.stop()?;
         let always = Durability::Log(Fsync::Always);
         let pair = Pair::filled(plan, server, always, plan.scale.keys)?;
@@ -41,9 +47,9 @@ pub(in crate::bench::sections) fn semi_sync(
         return pair.stop();
     }
     pair.set_acks("semi-sync:1", "received")?;
-    fill(&pair, None, &[RECEIVED])?;
+    fill(&pair, None, &[RECEIVED, RECEIVED_BESIDE_APART])?;
     pair.set_acks("semi-sync:1", "flushed")?;
-    fill(&pair, None, &[FLUSHED, FLUSHED_BESIDE_WAITAOF])?;
+    fill(&pair, None, &[FLUSHED, FLUSHED_BESIDE_APART, FLUSHED_BESIDE_WAITAOF])?;
     pair.stop()
 }
 
@@ -51,7 +57,7 @@ fn measure(
     plan: &Plan,
     server: Server,
     pair: &Pair,
-    then: Option<&'static str>,
+    then: Option<Then>,
     rows: &[&str],
     into: &mut Figures,
 ) -> Result<()> {
