@@ -1,0 +1,8 @@
+//! Who belongs to the cluster, what it has agreed upon, and who leads: pure state machines.
+//!
+//! No clock, no randomness, no socket, no disk: time is milliseconds of a monotonic clock that the caller
+//! passes in, bytes and side effects are actions that it carries out.
+
+pub mod gossip;
+pub mod raft;
+pub mod state;
