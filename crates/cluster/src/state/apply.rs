@@ -1,14 +1,16 @@
 //! How a command changes the state.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use trefoil_clock::{Epoch, NodeId, ShardId};
 
 use super::{
     Command, ControlState, DEFAULT_KEYSPACE, Granted, MEMBERS_MAX, Member, NAME_BYTES_MAX, Shard,
+    VOTERS_ALLOWED,
 };
 
 /// Why a command changes nothing.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[derive(Clone, PartialEq, Eq, Debug, Error, Serialize, Deserialize)]
 pub enum Refusal {
     /// It is founded once.
     #[error("the cluster exists already")]
@@ -52,6 +54,17 @@ pub enum Refusal {
         /// The member's.
         present: u64,
     },
+    /// The electable set was changed since, or this was asked for before.
+    #[error("change {given} of the electable set does not follow change {present}")]
+    OldVersion {
+        /// The command's.
+        given: u64,
+        /// The shard's.
+        present: u64,
+    },
+    /// An even number of voters survives no more than the odd one below it.
+    #[error("{0} voters: 1, 3, 5 or 7 are possible")]
+    BadVoters(u8),
     /// Too many.
     #[error("a cluster has at most {MEMBERS_MAX} members")]
     TooManyMembers,
@@ -92,9 +105,17 @@ impl ControlState {
                 *known.ok_or_else(|| Refusal::NoKeyspace(keyspace.clone()))? = *policy;
                 Ok(())
             }
-            Command::Electable { shard, epoch, electable, acks } => {
+            Command::Electable { shard, epoch, generation, version, electable, acks } => {
                 let members = &self.members;
                 let shard = granted(self.shards.get_mut(shard), *shard, *epoch)?;
+                let present = members.get(&shard.leader).map_or(0, |leader| leader.generation);
+                if *generation != present {
+                    let (node, given) = (shard.leader, *generation);
+                    return Err(Refusal::OldGeneration { node, given, present });
+                }
+                if *version != shard.version + 1 {
+                    return Err(Refusal::OldVersion { given: *version, present: shard.version });
+                }
                 if !electable.contains(&shard.leader) {
                     return Err(Refusal::BadElectable(shard.leader));
                 }
@@ -103,10 +124,18 @@ impl ControlState {
                 }
                 shard.electable.clone_from(electable);
                 shard.acks = *acks;
+                shard.version = *version;
                 Ok(())
             }
-            Command::Revoke { shard, epoch } => {
+            Command::Revoke { shard, epoch, reason: _ } => {
                 granted(self.shards.get_mut(shard), *shard, *epoch)?.granted = Granted::Revoked;
+                Ok(())
+            }
+            Command::SetVoters(voters) => {
+                if !VOTERS_ALLOWED.contains(voters) {
+                    return Err(Refusal::BadVoters(*voters));
+                }
+                self.voters = *voters;
                 Ok(())
             }
             Command::Grant { shard, epoch, leader } => self.grant(*shard, *epoch, *leader),

@@ -1,6 +1,7 @@
 //! What consensus orders.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use trefoil_clock::{Epoch, NodeId, ShardId};
@@ -48,17 +49,25 @@ pub enum Command {
         shard: ShardId,
         /// The epoch that it leads in.
         epoch: Epoch,
+        /// The start of the leader's process that asks. One that came before the present one asks in vain.
+        generation: u64,
+        /// One more than the shard's: what was asked for before, and comes again, changes nothing.
+        version: u64,
         /// The set, the leader among them.
         electable: BTreeSet<NodeId>,
         /// The rule.
         acks: Acks,
     },
+    /// How many voters the cluster is to have, if there are so many nodes.
+    SetVoters(u8),
     /// The leader of this epoch leads no more.
     Revoke {
         /// Which shard.
         shard: ShardId,
         /// Its epoch.
         epoch: Epoch,
+        /// Why, for people.
+        reason: RevokeReason,
     },
     /// An electable node leads, in the next epoch.
     Grant {
@@ -69,6 +78,46 @@ pub enum Command {
         /// Who leads.
         leader: NodeId,
     },
+}
+
+/// Why a leader leads no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum RevokeReason {
+    /// A majority of the voters had not heard of it for too long.
+    Silent,
+    /// It gave its lease back.
+    Resigned(ResignReason),
+    /// A person said so.
+    Forced,
+}
+
+/// Why a leader gives its lease back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ResignReason {
+    /// Another node is to lead, and has everything.
+    Asked,
+    /// Its process ends.
+    Stopping,
+    /// Its disk is slow or fails.
+    SickDisk,
+    /// Its loop stood still.
+    StalledLoop,
+    /// It has started again, and may lack what it acknowledged before.
+    Unclean,
+}
+
+impl fmt::Display for RevokeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RevokeReason::Silent => "it was not heard",
+            RevokeReason::Resigned(ResignReason::Asked) => "another node was asked for",
+            RevokeReason::Resigned(ResignReason::Stopping) => "it stops",
+            RevokeReason::Resigned(ResignReason::SickDisk) => "its disk is sick",
+            RevokeReason::Resigned(ResignReason::StalledLoop) => "its loop stood still",
+            RevokeReason::Resigned(ResignReason::Unclean) => "it had not stopped cleanly",
+            RevokeReason::Forced => "a person forced it",
+        })
+    }
 }
 
 impl Command {

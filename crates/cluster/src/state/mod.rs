@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use trefoil_clock::{ClusterId, NodeId, ShardId};
 
 pub use apply::Refusal;
-pub use command::Command;
+pub use command::{Command, ResignReason, RevokeReason};
 pub use directive::Directive;
 pub use member::{Addresses, Member, MemberKind, Place};
 pub use policy::{Failover, KeyspacePolicy};
@@ -31,6 +31,10 @@ pub use shard::{Granted, Reign, Shard};
 pub const NAME_BYTES_MAX: usize = 64;
 /// Members of one cluster.
 pub const MEMBERS_MAX: usize = 1_024;
+/// Voters of a cluster, unless a person says otherwise.
+pub const VOTERS_WANTED: u8 = 3;
+/// What a person may say.
+pub const VOTERS_ALLOWED: [u8; 4] = [1, 3, 5, 7];
 /// The keyspace that is always there.
 pub const DEFAULT_KEYSPACE: &str = "default";
 
@@ -45,6 +49,8 @@ pub struct ControlState {
     pub keyspaces: BTreeMap<String, KeyspacePolicy>,
     /// Who leads each shard, and who may.
     pub shards: BTreeMap<ShardId, Shard>,
+    /// How many voters there are to be, if there are so many nodes.
+    pub voters: u8,
 }
 
 impl ControlState {
@@ -56,6 +62,7 @@ impl ControlState {
             members: BTreeMap::new(),
             keyspaces: BTreeMap::new(),
             shards: BTreeMap::new(),
+            voters: VOTERS_WANTED,
         }
     }
 

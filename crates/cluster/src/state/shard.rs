@@ -41,6 +41,8 @@ pub struct Shard {
     /// The rule by which records of this set were committed; while one gives way to another, the one
     /// after which more members have to report.
     pub acks: Acks,
+    /// How often the electable set was changed in this epoch.
+    pub version: u64,
     /// The newest epochs, the present one last; at most 64.
     pub reigns: Vec<Reign>,
 }
@@ -55,6 +57,7 @@ impl Shard {
             granted: Granted::Yes,
             electable: BTreeSet::from([leader]),
             acks,
+            version: 0,
             reigns: vec![Reign { epoch, leader }],
         }
     }
@@ -84,6 +87,7 @@ impl Shard {
         self.epoch = epoch;
         self.leader = leader;
         self.granted = Granted::Yes;
+        self.version = 0;
         self.reigns.push(Reign { epoch, leader });
         if self.reigns.len() > REIGNS_MAX {
             self.reigns.remove(0);

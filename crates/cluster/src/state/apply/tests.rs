@@ -7,7 +7,7 @@ use trefoil_replication::Acks;
 
 use crate::state::{
     Addresses, Command, ControlState, Directive, Granted, KeyspacePolicy, Member, MemberKind,
-    Place, Refusal,
+    Place, Refusal, RevokeReason,
 };
 
 const SHARD: ShardId = ShardId(0);
@@ -41,12 +41,17 @@ fn three() -> ControlState {
 }
 
 fn electable(nodes: &[u128], acks: Acks, epoch: u64) -> Command {
+    change(nodes, acks, epoch, 1)
+}
+
+fn change(nodes: &[u128], acks: Acks, epoch: u64, version: u64) -> Command {
     let electable = nodes.iter().copied().map(NodeId).collect();
-    Command::Electable { shard: SHARD, epoch: Epoch(epoch), electable, acks }
+    let epoch = Epoch(epoch);
+    Command::Electable { shard: SHARD, epoch, generation: 1, version, electable, acks }
 }
 
 fn revoke(epoch: u64) -> Command {
-    Command::Revoke { shard: SHARD, epoch: Epoch(epoch) }
+    Command::Revoke { shard: SHARD, epoch: Epoch(epoch), reason: RevokeReason::Silent }
 }
 
 fn grant(epoch: u64, leader: u128) -> Command {
@@ -94,6 +99,27 @@ fn the_electable_set_is_said_by_the_leader_of_the_present_epoch() {
     assert_eq!(state.apply(&stranger), Err(Refusal::BadElectable(NodeId(7))));
     state.apply(&revoke(4)).expect("it is granted");
     assert_eq!(state.apply(&electable(&[1, 2], Acks::Sync, 4)), Err(Refusal::Revoked(Epoch(4))));
+}
+
+#[test]
+fn a_change_of_the_electable_set_that_comes_again_undoes_nothing() {
+    let mut state = three();
+    let (wide, narrow) = (&[1, 2, 3][..], &[1, 2][..]);
+    assert_eq!(state.apply(&change(wide, Acks::Sync, 4, 1)), Ok(()));
+    assert_eq!(state.apply(&change(narrow, Acks::Sync, 4, 2)), Ok(()));
+    let again = state.apply(&change(wide, Acks::Sync, 4, 1));
+    assert_eq!(again, Err(Refusal::OldVersion { given: 1, present: 2 }));
+    state.apply(&Command::Join(Member { generation: 2, ..member(1) })).expect("it started again");
+    assert!(state.apply(&change(wide, Acks::Sync, 4, 3)).is_err(), "its earlier start asked");
+    assert_eq!(state.shards[&SHARD].electable.len(), 2);
+}
+
+#[test]
+fn there_are_odd_numbers_of_voters() {
+    let mut state = three();
+    assert_eq!(state.apply(&Command::SetVoters(4)), Err(Refusal::BadVoters(4)));
+    assert_eq!(state.apply(&Command::SetVoters(5)), Ok(()));
+    assert_eq!(state.voters, 5);
 }
 
 #[test]
