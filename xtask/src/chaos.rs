@@ -13,7 +13,7 @@ mod nodes;
 mod observer;
 mod proxy;
 mod record;
-mod resp;
+pub(crate) mod resp;
 mod terms;
 mod workload;
 
@@ -27,7 +27,7 @@ use trefoil_check::Findings;
 
 use crate::terminal::{heading, table, warn};
 use crate::workspace;
-use failover::Acks;
+pub(crate) use failover::Acks;
 use judge::Case;
 use nemesis::Nemesis;
 use nodes::Nodes;
@@ -35,6 +35,7 @@ use observer::Observer;
 use record::Entry;
 use terms::Terms;
 use workload::Arena;
+pub(crate) use workload::REFUSALS;
 
 /// Options of `cargo xtask chaos`.
 #[derive(clap::Args)]

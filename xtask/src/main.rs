@@ -6,6 +6,9 @@
 
 mod bench;
 mod chaos;
+mod drill;
+mod failover;
+mod hosts;
 mod peers;
 mod sim;
 mod terminal;
@@ -18,7 +21,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Trefoil's chores: test, peers, tidy, deny, bench, chaos")]
+#[command(
+    name = "cargo xtask",
+    about = "Trefoil's chores: test, peers, tidy, deny, bench, chaos, failover, drill"
+)]
 struct Cli {
     #[command(subcommand)]
     chore: Chore,
@@ -40,6 +46,10 @@ enum Chore {
     Bench(bench::Options),
     /// Plague a real cluster with faults and judge what its clients saw
     Chaos(chaos::Options),
+    /// Take the leader away, again and again, and measure when clients can write again
+    Failover(failover::Options),
+    /// Part two regions under writes, mend it, and account for every write
+    Drill(drill::Options),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +61,8 @@ fn main() -> ExitCode {
         Chore::Deny => test::deny(),
         Chore::Bench(options) => bench::run(&options),
         Chore::Chaos(options) => chaos::run(&options),
+        Chore::Failover(options) => failover::run(&options),
+        Chore::Drill(options) => drill::run(&options),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     eprintln!("error: {error:#}");
