@@ -27,7 +27,7 @@ use trefoil_clock::NodeId;
 use self::batch::Kind;
 use self::contents::Contents;
 use self::read::Scanned;
-use self::rewrite::{CurrentFile, PART, publish, remove_part, write_part};
+use self::rewrite::{CurrentFile, publish, remove_part, write_part};
 use crate::disk::{Disk, DiskFile, read_full_at, write_all_at};
 
 pub use self::contents::{Disorder, Recovered};
@@ -225,9 +225,12 @@ impl<D: Disk> ControlLog<D> {
         match self.rewrite() {
             Err(failed) if failed.is_final() => self.stop_if_final(Err(failed)),
             Err(_) => {
-                let _ = self.disk.remove(PART);
                 self.rewrite_again_above = self.file.end + self.options.rewrite_bytes;
-                Ok(())
+                match remove_part(&self.disk) {
+                    Err(failed) if failed.is_final() => self.stop_if_final(Err(failed)),
+                    // What cannot be removed now is removed before the next attempt.
+                    _ => Ok(()),
+                }
             }
             Ok(()) => Ok(()),
         }

@@ -39,9 +39,8 @@ pub enum ControlLogError {
     /// What was synced is damaged. Nothing was changed.
     #[error(
         "{CONTROL_LOG} is damaged at byte {offset}: {fault}. Nothing was changed. The node may have forgotten \
-         a vote, so it must not vote again under its name: remove it from its cluster and let it join anew, with \
-         an empty data directory and thereby a new identity. Only a node that was alone in its cluster can go on \
-         with its data: move {CONTROL_LOG} away"
+         a vote, so it must not vote again under its name: remove it from its cluster, start it with another, \
+         empty data directory, and let it join anew, under the new identity that it gets there"
     )]
     Damaged {
         /// Where, bytes.

@@ -15,7 +15,7 @@ use super::header::FileHeader;
 use crate::disk::{Disk, DiskFile, write_all_at};
 
 /// The name of a file that is being written.
-pub(super) const PART: &str = "control.log.part";
+const PART: &str = "control.log.part";
 
 /// The file in use, or one that is going to be.
 #[derive(Debug)]
