@@ -33,7 +33,7 @@ use crate::terminal::{heading, warn};
 use crate::workspace;
 pub(crate) use audit::Audit;
 pub(crate) use cluster::{Cluster, Recipe};
-use faults::Fault;
+use faults::{Demand, Fault};
 pub(crate) use load::{Habits, Load};
 pub(crate) use patience::{heed_signals, rest, wait_until};
 use rounds::{Round, Rules};
@@ -41,7 +41,7 @@ pub(crate) use rounds::{WHOLE_PATIENCE, to_ms, wait_until_whole};
 pub(crate) use views::whole;
 pub(crate) use watch::{Change, SILENT, Watch, check as check_epochs, leaders};
 
-/// Unplanned faults are so far apart by default, seconds: a leadership that changes more than three
+/// Faults of the leader are so far apart by default, seconds: a leadership that changes more than three
 /// times a minute is held back, which is not what is measured here.
 const APART_SECONDS: f64 = 21.0;
 /// A client that tries again gives a write up after so long.
@@ -79,7 +79,8 @@ pub(crate) struct Options {
     /// How long a pause or a cut lasts
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     hold: f64,
-    /// From one fault to the next at least; clients rest meanwhile [default: 21, planned ones 0]
+    /// From one fault to the next at least; clients rest meanwhile [default: 21 if it
+    /// takes the leader away, else 0]
     #[arg(long, value_name = "SECONDS")]
     apart: Option<f64>,
     /// Promote by REPLICAOF, as a person with a script does: the figure to compare with
@@ -95,7 +96,8 @@ pub(crate) struct Options {
 
 impl Options {
     fn apart(&self) -> Duration {
-        let default = if self.fault.is_planned() || self.by_hand { 0.0 } else { APART_SECONDS };
+        let is_held_back = self.fault.demand() == Demand::AnotherLeader && !self.by_hand;
+        let default = if is_held_back { APART_SECONDS } else { 0.0 };
         Duration::from_secs_f64(self.apart.unwrap_or(default))
     }
 
@@ -223,7 +225,7 @@ fn play_all(
         let round = rounds::play(cluster, load, &rules, &mut rng)
             .with_context(|| format!("round {number}"))?;
         audit.advance(&cluster.addresses(), round.leader, &load.outcomes())?;
-        let line = line(&round, audit);
+        let line = line(options.fault, &round, audit);
         rounds.push(round);
         if std::io::stdout().is_terminal() {
             progress.set_message(line);
@@ -240,21 +242,20 @@ fn play_all(
 }
 
 /// A round in a line.
-fn line(round: &Round, audit: &Audit) -> String {
+fn line(fault: Fault, round: &Round, audit: &Audit) -> String {
+    let Round { victim, leader, epoch, longest_ms, whole_ms, acked, .. } = round;
     let ms = |ms: Option<f64>| ms.map_or("never".to_owned(), |ms| format!("{ms:.0} ms"));
+    let times = match fault.demand() {
+        Demand::AnotherLeader => {
+            format!("first {}, all {}, ", ms(round.first_ms), ms(round.all_ms))
+        }
+        Demand::NoFailure | Demand::NoNotice => String::new(),
+    };
     let failed = round.refused + round.unknown;
+    let lost = audit.lost();
     format!(
-        "node {} -> {}, epoch {}, first {}, all {}, longest {:.0} ms, whole {:.0} ms, {} acked, \
-         {failed} failed, {} lost so far",
-        round.victim,
-        round.leader,
-        round.epoch,
-        ms(round.first_ms),
-        ms(round.all_ms),
-        round.longest_ms,
-        round.whole_ms,
-        round.acked,
-        audit.lost(),
+        "node {victim}, then {leader} leads in epoch {epoch}: {times}longest {longest_ms:.0} ms, \
+         whole {whole_ms:.0} ms, {acked} acked, {failed} failed, {lost} lost so far"
     )
 }
 

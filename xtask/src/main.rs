@@ -1,13 +1,14 @@
 //! `cargo xtask`: everything that contributors and CI run, on a machine with nothing but Rust.
 //!
 //! This file only reads the command line; each command lives in the module of its name.
-//! No crate of ours is linked here but the judges of histories, which use no other: the checks run
-//! while the workspace does not build.
+//! Of our crates only the judges of histories and the cores of the cluster are linked here, with the little
+//! that those stand on: the checks run while the store, the log and the server do not build.
 
 mod bench;
 mod chaos;
 mod drill;
 mod failover;
+mod gossip;
 mod hosts;
 mod peers;
 mod sim;
@@ -44,6 +45,8 @@ enum Chore {
     Deny,
     /// Compare with Valkey and kevy on this machine and rewrite docs/BENCHMARKS.md
     Bench(bench::Options),
+    /// Measure how fast simulated clusters spread news and rewrite docs/gossip.md
+    Gossip(gossip::Options),
     /// Plague a real cluster with faults and judge what its clients saw
     Chaos(chaos::Options),
     /// Take the leader away, again and again, and measure when clients can write again
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Chore::Sim(options) => sim::run(&options),
         Chore::Deny => test::deny(),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Gossip(options) => gossip::run(&options),
         Chore::Chaos(options) => chaos::run(&options),
         Chore::Failover(options) => failover::run(&options),
         Chore::Drill(options) => drill::run(&options),

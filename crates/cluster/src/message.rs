@@ -62,6 +62,8 @@ pub(crate) enum Message {
     Ask {
         /// Who asked, and which of its questions it is.
         id: RequestId,
+        /// The epoch that the asker knew of: what has happened since is not done again.
+        epoch: Epoch,
         /// What.
         request: Request,
     },
@@ -152,8 +154,8 @@ pub(crate) struct Resign {
 pub(crate) struct Handover {
     pub(crate) shard: ShardId,
     pub(crate) epoch: Epoch,
-    /// The same each time that it is asked again.
-    pub(crate) id: u64,
+    /// The request behind it: the same each time that it is said again.
+    pub(crate) id: RequestId,
     pub(crate) to: NodeId,
     pub(crate) within_ms: u64,
 }
@@ -163,7 +165,7 @@ pub(crate) struct Handover {
 pub(crate) struct Kept {
     pub(crate) shard: ShardId,
     pub(crate) epoch: Epoch,
-    pub(crate) id: u64,
+    pub(crate) id: RequestId,
 }
 
 /// See [`Message::Join`].

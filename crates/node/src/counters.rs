@@ -30,6 +30,8 @@ pub struct Calls {
 /// What the event loop of one worker counts, once per turn.
 #[derive(Default)]
 pub struct Traffic {
+    /// Turns.
+    pub turns: Count,
     /// Bytes received.
     pub input_bytes: Count,
     /// Bytes sent.

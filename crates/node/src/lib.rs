@@ -4,6 +4,7 @@
 //! Sockets, threads and files are the shell's (the server crate): it calls a [`worker::Worker`] with
 //! parsed commands and a [`log::LogDriver`] on the log thread.
 
+pub mod agreement;
 pub mod applier;
 pub mod auth;
 pub mod client_counts;

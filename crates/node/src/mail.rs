@@ -34,6 +34,9 @@ pub trait Post: Send + Sync {
     /// Makes workers take a turn whose clients wait for a record to be released or applied.
     fn wake_waiting(&self) {}
 
+    /// Makes the control thread look at what the cluster is asked.
+    fn wake_control(&self) {}
+
     /// Asks the process to stop cleanly, soon (SHUTDOWN).
     fn stop_process(&self) {}
 }

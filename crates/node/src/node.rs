@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use trefoil_clock::{EpochTable, Identity, Lsn};
 use trefoil_store::Keyspace;
 
+use crate::agreement::Agreement;
 use crate::applier::ApplyQueue;
 use crate::auth;
 use crate::client_counts::ClientCounts;
@@ -31,6 +32,8 @@ pub struct Node {
     pub log: Arc<LogQueue>,
     /// Its place among other nodes.
     pub replication: Replication,
+    /// What the cluster decides, and what it is asked.
+    pub agreement: Agreement,
     /// A leader's records on their way to the data.
     pub applier: ApplyQueue,
     /// What the sessions of a follower have seen.
@@ -87,6 +90,7 @@ impl Node {
             log,
             applier,
             replication: Replication::new(identity, epochs),
+            agreement: Agreement::default(),
             sessions: Sessions::default(),
             exclusive,
             settings,
@@ -125,7 +129,8 @@ impl Node {
     /// Whether commands of every session are looked at twice because of the node's role. Those of a
     /// node that does not lead always are.
     pub(crate) fn restrain(&self, restrained: bool) {
-        if restrained || !self.replication.is_leading() {
+        let lapsed = self.agreement.lease.lapsed_ms().is_some();
+        if restrained || lapsed || !self.replication.is_leading() {
             self.special.fetch_or(Node::RESTRAINED, Ordering::SeqCst);
         } else {
             self.special.fetch_and(!Node::RESTRAINED, Ordering::SeqCst);
@@ -163,6 +168,9 @@ impl Node {
     #[inline]
     #[must_use]
     pub fn released(&self) -> Lsn {
+        if !self.agreement.lease.holds() {
+            return Lsn::ZERO;
+        }
         let remote = self.replication.remote();
         match self.log.fsync() {
             Fsync::Always => self.log.durable().min(remote),
@@ -185,7 +193,9 @@ impl Node {
     #[inline]
     #[must_use]
     pub fn is_gated(&self) -> bool {
-        self.log.fsync() == Fsync::Always || self.replication.gates()
+        self.log.fsync() == Fsync::Always
+            || self.replication.gates()
+            || self.agreement.lease.is_required()
     }
 
     /// Whether commands are looked at twice.

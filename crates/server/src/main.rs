@@ -1,6 +1,7 @@
 //! The binary `trefoil`: a node, and the tools around it.
 
 mod cluster;
+mod control;
 mod configuration;
 mod event_loop;
 mod front;

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use trefoil_clock::{Hlc, Lsn};
+use trefoil_cluster::control::{Force, Request};
 use trefoil_log::{Allocate, EpochCause, FsDisk, WriterOptions, resume_if_interrupted};
 use trefoil_node::config::take_effect;
 use trefoil_node::log::{Fsync, LogQueue, stream};
@@ -20,6 +21,8 @@ use trefoil_node::recovery::{Loaded, Report, StartOptions, load_into};
 use trefoil_node::settings::Settings;
 use trefoil_store::{KeyHasher, Keyspace, Sequencer};
 
+use crate::control::ControlPlace;
+use crate::control::clock::uptime_ms;
 use crate::event_loop::Mailboxes;
 use crate::front::{self, Acceptor, Listener};
 use crate::http::Http;
@@ -28,6 +31,10 @@ use crate::peers::{self, PeerDoor};
 use crate::pid_file::PidFile;
 use crate::startup;
 use crate::threads::{Parts, Threads, Wiring, join, or_exit, spawn};
+
+/// How long a leader that stops waits for another one to lead, and how often it looks.
+const HAND_OVER_MAX: Duration = Duration::from_secs(3);
+const HAND_OVER_POLL: Duration = Duration::from_millis(5);
 
 /// Runs a node until it is told to stop.
 pub(crate) fn serve(options: &ServerOptions) -> Result<()> {
@@ -60,18 +67,20 @@ pub(crate) fn serve(options: &ServerOptions) -> Result<()> {
         log: WriterOptions { allocate, ..WriterOptions::default() },
     };
     peers::start::restore_policy(&settings, &disk)?;
-    let place = peers::start::role(&settings, &disk)?;
+    let control = ControlPlace::open(&settings, &disk, identity, doors.peers.address()?)?;
+    let managed = control.is_managed();
+    let place = peers::start::role(&settings, &disk, managed)?;
     let begun = Instant::now();
     let sequencer = Sequencer::starting_after(Lsn::ZERO, Hlc::default());
     let keyspace = Keyspace::new(options.hasher, sequencer, options.tallies);
     let mut loaded = load_into(&keyspace, disk.clone(), &options)?;
     // Otherwise members are asked first, or another node leads.
     let goes_on = place.1.nodes.is_empty() || loaded.report.cause == EpochCause::CleanRestart;
-    if place.0 == SavedRole::Leader && goes_on {
+    if place.0 == SavedRole::Leader && goes_on && !managed {
         loaded.lead()?;
     }
     let took = begun.elapsed();
-    let start = Start { keyspace, loaded, place, options, disk, threads };
+    let start = Start { keyspace, loaded, place, options, disk, threads, control };
     run(settings, doors, start, |node, report| {
         startup::report(node, report, &dir, took);
     })
@@ -92,6 +101,7 @@ struct Start {
     options: StartOptions,
     disk: FsDisk,
     threads: usize,
+    control: ControlPlace,
 }
 
 fn run(
@@ -100,13 +110,15 @@ fn run(
     start: Start,
     tell: impl FnOnce(&Node, &Report),
 ) -> Result<()> {
-    let Start { keyspace, loaded, place, options, disk, threads } = start;
+    let Start { keyspace, loaded, place, options, disk, threads, control } = start;
     let log = Arc::new(LogQueue::new(fsync(&settings), loaded.writer.appended(stream())));
     let wiring = Wiring::new(threads)?;
     let post = Arc::clone(&wiring.mailboxes);
     let identity = (options.identity, loaded.report.epochs.clone());
     let node = Arc::new(Node::new(keyspace, Arc::clone(&log), identity, threads, settings, post));
     take_effect(&node);
+    node.agreement.lease.set_clock(uptime_ms);
+    node.agreement.set_managed(control.is_managed());
     tell(&node, &loaded.report);
     log.add_bytes_logged(loaded.report.log.bytes);
     let client_port = match node.settings.replication.announce_port.load(Ordering::Relaxed) {
@@ -114,11 +126,13 @@ fn run(
         port => port as u16,
     };
     let mailboxes = Arc::clone(&wiring.mailboxes);
-    let parts = Parts { loaded, place, options, disk, client_port, peer_door: doors.peers };
+    let peer_door = doors.peers;
+    let parts = Parts { loaded, place, options, disk, client_port, peer_door, control };
     let threads = Threads::start(&node, wiring, parts)?;
     let signals = Signals::new([SIGINT, SIGTERM])?;
     let (acceptor, stop_accepting) = open(&node, doors.clients, &doors.http, &mailboxes)?;
     wait_for_stop(signals)?;
+    hand_over(&node);
     doors.http.on_stopping();
     stop_accepting.wake()?;
     join(acceptor)?;
@@ -169,6 +183,24 @@ fn open(
     // Nobody may be there to read it.
     let _ = writeln!(stdout, "{ready}").and_then(|()| stdout.flush());
     Ok((acceptor, stop))
+}
+
+/// A leader that stops lets another one lead first, if one can: clients wait, and lose nothing.
+fn hand_over(node: &Node) {
+    if !node.agreement.is_managed() || !node.replication.is_leading() {
+        return;
+    }
+    let request = Request::Failover { to: None, force: Force::No };
+    let Some(asked) = node.agreement.requests.ask(request) else { return };
+    node.post.wake_control();
+    let begun = Instant::now();
+    while node.replication.is_leading() && begun.elapsed() < HAND_OVER_MAX {
+        if let Some(Err(error)) = node.agreement.requests.fetch(asked) {
+            eprintln!("trefoil: nobody takes over before this node stops: {error}");
+            return;
+        }
+        thread::sleep(HAND_OVER_POLL);
+    }
 }
 
 /// Returns at the first signal. A second one, while things are put in order, ends the process.

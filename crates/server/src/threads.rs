@@ -16,6 +16,7 @@ use trefoil_node::peers::{SavedMembers, SavedRole};
 use trefoil_node::recovery::{Loaded, Report, StartOptions};
 use trefoil_node::worker::Worker;
 
+use crate::control::{ControlMailbox, ControlPlace, ControlThread};
 use crate::event_loop::{EventLoop, Mailbox, Mailboxes};
 use crate::peers::{PeerDoor, PeersMailbox, PeersParts, PeersThread};
 use crate::snapshots::Snapshots;
@@ -32,6 +33,7 @@ pub(crate) struct Wiring {
     pub(crate) mailboxes: Arc<Mailboxes>,
     polls: Vec<Poll>,
     peers: (Poll, Arc<PeersMailbox>),
+    control: (Poll, Arc<ControlMailbox>),
 }
 
 impl Wiring {
@@ -39,6 +41,8 @@ impl Wiring {
     pub(crate) fn new(workers: usize) -> Result<Wiring> {
         let (peers_poll, peers_mailbox) = PeersThread::poll()?;
         let peers_mailbox = Arc::new(peers_mailbox);
+        let (control_poll, control_mailbox) = ControlThread::poll()?;
+        let control_mailbox = Arc::new(control_mailbox);
         let mut polls = Vec::new();
         let mut mailboxes = Vec::new();
         for _ in 0..workers {
@@ -46,8 +50,10 @@ impl Wiring {
             mailboxes.push(Arc::new(Mailbox::new(waker)));
             polls.push(poll);
         }
-        let mailboxes = Arc::new(Mailboxes::new(mailboxes, Arc::clone(&peers_mailbox)));
-        Ok(Wiring { mailboxes, polls, peers: (peers_poll, peers_mailbox) })
+        let others = (Arc::clone(&peers_mailbox), Arc::clone(&control_mailbox));
+        let mailboxes = Arc::new(Mailboxes::new(mailboxes, others.0, others.1));
+        let peers = (peers_poll, peers_mailbox);
+        Ok(Wiring { mailboxes, polls, peers, control: (control_poll, control_mailbox) })
     }
 }
 
@@ -60,14 +66,17 @@ pub(crate) struct Parts {
     /// Where clients reach this node.
     pub(crate) client_port: u16,
     pub(crate) peer_door: PeerDoor,
+    pub(crate) control: ControlPlace,
 }
 
 /// See the module.
 pub(crate) struct Threads {
     mailboxes: Arc<Mailboxes>,
     peers_mailbox: Arc<PeersMailbox>,
+    control_mailbox: Arc<ControlMailbox>,
     workers: Vec<JoinHandle<()>>,
     peers: JoinHandle<()>,
+    control: [JoinHandle<()>; 2],
     applier: JoinHandle<()>,
     snapshots: JoinHandle<()>,
     log: JoinHandle<()>,
@@ -77,8 +86,12 @@ pub(crate) struct Threads {
 impl Threads {
     /// Starts all.
     pub(crate) fn start(node: &Arc<Node>, wiring: Wiring, parts: Parts) -> Result<Threads> {
-        let Wiring { mailboxes, polls, peers: (peers_poll, peers_mailbox) } = wiring;
+        let Wiring { mailboxes, polls, peers: (peers_poll, peers_mailbox), control } = wiring;
         let Parts { loaded: Loaded { writer, report }, place, options, disk, .. } = parts;
+        let control_mailbox = Arc::clone(&control.1);
+        let peers_address = parts.peer_door.address()?;
+        let (control, control_log) =
+            ControlThread::new(node, parts.control, peers_address, parts.client_port, control)?;
         let (driver, sync) = log_driver(node, writer, &report, &mailboxes)?;
         let snapshots = {
             let (node, disk) = (Arc::clone(node), disk.clone());
@@ -108,13 +121,25 @@ impl Threads {
             let thread = peers.thread(peers_poll, parts.peer_door, Arc::clone(&peers_mailbox))?;
             spawn("peers".into(), move || or_exit(thread.run()))?
         };
+        let control = [spawn("control".into(), move || or_exit(control.run()))?, control_log];
         let mut workers = Vec::new();
         for (index, poll) in polls.into_iter().enumerate() {
             let worker = Worker::new(Arc::clone(node), index, rand::random());
             let event_loop = EventLoop::new(worker, poll, Arc::clone(&mailboxes));
             workers.push(spawn(format!("worker-{index}"), move || or_exit(event_loop.run()))?);
         }
-        Ok(Threads { mailboxes, peers_mailbox, workers, peers, applier, snapshots, log, sync })
+        Ok(Threads {
+            mailboxes,
+            peers_mailbox,
+            control_mailbox,
+            workers,
+            peers,
+            control,
+            applier,
+            snapshots,
+            log,
+            sync,
+        })
     }
 
     /// Ends all, once nobody is let in any more.
@@ -126,6 +151,10 @@ impl Threads {
         wait_for_followers(node);
         self.peers_mailbox.stop();
         join(self.peers)?;
+        self.control_mailbox.stop();
+        for control in self.control {
+            join(control)?;
+        }
         node.applier.stop();
         join(self.applier)?;
         node.snapshots.stop();

@@ -1,4 +1,4 @@
-//! Ways to take the leader away, and to give it back.
+//! Ways to take a node away, mostly the leader, and to give it back.
 
 use std::time::Duration;
 
@@ -27,22 +27,42 @@ pub(crate) enum Fault {
     Graceful,
     /// A rolling restart of all nodes with SIGTERM
     Restart,
+    /// SIGSTOP of a follower: nothing is to come of it
+    PauseFollower,
+    /// A follower cut off from all nodes: nothing is to come of it
+    IsolateFollower,
+}
+
+/// What is asked of the cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Demand {
+    /// Another leader, soon.
+    AnotherLeader,
+    /// That clients see no failure.
+    NoFailure,
+    /// That those who have nothing to do with it notice nothing.
+    NoNotice,
 }
 
 impl Fault {
-    /// Whether clients are to see no failure at all.
-    pub(crate) fn is_planned(self) -> bool {
-        matches!(self, Fault::Graceful | Fault::Restart)
+    pub(crate) fn demand(self) -> Demand {
+        match self {
+            Fault::Kill | Fault::Pause | Fault::Isolate | Fault::Mute | Fault::Deaf => {
+                Demand::AnotherLeader
+            }
+            Fault::Graceful | Fault::Restart => Demand::NoFailure,
+            Fault::PauseFollower | Fault::IsolateFollower => Demand::NoNotice,
+        }
     }
 
     /// Whether it takes hosts that can be cut off.
     pub(crate) fn needs_hosts(self) -> bool {
-        matches!(self, Fault::Isolate | Fault::Mute | Fault::Deaf)
+        matches!(self, Fault::Isolate | Fault::Mute | Fault::Deaf | Fault::IsolateFollower)
     }
 
-    /// Whether the leader is given back after a while, not as soon as clients can write again.
+    /// Whether the victim is given back after a while, not as soon as clients can write again.
     pub(crate) fn lasts(self) -> bool {
-        self.needs_hosts() || self == Fault::Pause
+        self.needs_hosts() || matches!(self, Fault::Pause | Fault::PauseFollower)
     }
 
     pub(crate) fn name(self) -> String {
@@ -50,16 +70,18 @@ impl Fault {
     }
 }
 
-/// Strikes the leader with an unplanned fault.
-pub(crate) fn strike(cluster: &mut Cluster, fault: Fault, leader: usize) -> Result<()> {
+/// Strikes a node with a fault that nobody planned.
+pub(crate) fn strike(cluster: &mut Cluster, fault: Fault, victim: usize) -> Result<()> {
     let count = cluster.count();
-    let others: Vec<usize> = (0..count).filter(|node| *node != leader).collect();
+    let others: Vec<usize> = (0..count).filter(|node| *node != victim).collect();
     match fault {
-        Fault::Kill => cluster.kill(leader),
-        Fault::Pause => cluster.signal(leader, Signal::STOP)?,
-        Fault::Isolate => cluster.hosts()?.cut(isolating(leader, count))?,
-        Fault::Mute => cluster.hosts()?.cut(one_way(&[leader], &others))?,
-        Fault::Deaf => cluster.hosts()?.cut(one_way(&others, &[leader]))?,
+        Fault::Kill => cluster.kill(victim),
+        Fault::Pause | Fault::PauseFollower => cluster.signal(victim, Signal::STOP)?,
+        Fault::Isolate | Fault::IsolateFollower => {
+            cluster.hosts()?.cut(isolating(victim, count))?;
+        }
+        Fault::Mute => cluster.hosts()?.cut(one_way(&[victim], &others))?,
+        Fault::Deaf => cluster.hosts()?.cut(one_way(&others, &[victim]))?,
         Fault::Graceful | Fault::Restart => bail!("{} is no strike", fault.name()),
     }
     Ok(())
@@ -74,8 +96,10 @@ pub(crate) fn mend(
 ) -> Result<()> {
     match fault {
         Fault::Kill => cluster.start(victim, join)?,
-        Fault::Pause => cluster.signal(victim, Signal::CONT)?,
-        Fault::Isolate | Fault::Mute | Fault::Deaf => cluster.hosts()?.heal()?,
+        Fault::Pause | Fault::PauseFollower => cluster.signal(victim, Signal::CONT)?,
+        Fault::Isolate | Fault::Mute | Fault::Deaf | Fault::IsolateFollower => {
+            cluster.hosts()?.heal()?;
+        }
         Fault::Graceful | Fault::Restart => {}
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::audit::Audit;
-use super::faults::Fault;
+use super::faults::{Demand, Fault};
 use super::figures::Distribution;
 use super::ledger::{Counts, Outcome};
 use super::rounds::Round;
@@ -31,7 +31,7 @@ pub(crate) fn print_figures(fault: Fault, rounds: &[Round]) {
             show(figures.max_ms()),
         ]);
     };
-    if !fault.is_planned() {
+    if fault.demand() == Demand::AnotherLeader {
         add("fault to first acknowledged write", first(rounds));
         add(
             "fault to writes of every client",
@@ -42,7 +42,7 @@ pub(crate) fn print_figures(fault: Fault, rounds: &[Round]) {
     let whole = match fault {
         Fault::Graceful => "FAILOVER to a whole cluster",
         Fault::Restart => "all nodes restarted",
-        _ => "leader back to a whole cluster",
+        _ => "victim back to a whole cluster",
     };
     add(whole, Distribution::of(rounds.iter().map(|round| round.whole_ms)));
     println!("{rows}");
@@ -78,24 +78,21 @@ pub(crate) fn print_account(
 pub(crate) fn missed(fault: Fault, rounds: &[Round]) -> Vec<String> {
     let mut missed = Vec::new();
     let failed: u64 = rounds.iter().map(|round| round.refused + round.unknown).sum();
-    if fault.is_planned() {
-        if failed > 0 {
+    match fault.demand() {
+        Demand::AnotherLeader => return missed_by_time(rounds),
+        Demand::NoFailure if failed > 0 => {
             missed.push(format!("{failed} writes failed; the target is 0"));
         }
-    } else {
-        let silent = rounds.iter().filter(|round| round.all_ms.is_none()).count();
-        if silent > 0 {
-            missed.push(format!("in {silent} rounds not every client could write again"));
+        Demand::NoNotice if failed > 0 => {
+            missed.push(format!("{failed} writes failed at nodes that were well; the target is 0"));
         }
-        let figures = first(rounds);
-        for (percent, target_ms) in [(50, FIRST_P50_MS), (99, FIRST_P99_MS)] {
-            if let Some(ms) = figures.percentile_ms(percent).filter(|ms| *ms >= target_ms) {
-                missed.push(format!(
-                    "fault to first acknowledged write: p{percent} is {ms:.0} ms; the target is \
-                     under {target_ms:.0}"
-                ));
-            }
-        }
+        Demand::NoFailure | Demand::NoNotice => {}
+    }
+    let reigns =
+        |round: &&Round| (round.leader, round.epoch) != (round.leader_before, round.epoch_before);
+    let changes = rounds.iter().filter(reigns).count();
+    if fault.demand() == Demand::NoNotice && changes > 0 {
+        missed.push(format!("in {changes} rounds the leadership changed; the target is 0"));
     }
     if fault == Fault::Graceful
         && let Some(ms) = longest(rounds).percentile_ms(99).filter(|ms| *ms >= STALL_P99_MS)
@@ -103,6 +100,23 @@ pub(crate) fn missed(fault: Fault, rounds: &[Round]) -> Vec<String> {
         missed.push(format!(
             "longest wait of a round: p99 is {ms:.0} ms; the target is under {STALL_P99_MS:.0}"
         ));
+    }
+    missed
+}
+
+fn missed_by_time(rounds: &[Round]) -> Vec<String> {
+    let mut missed = Vec::new();
+    let silent = rounds.iter().filter(|round| round.all_ms.is_none()).count();
+    if silent > 0 {
+        missed.push(format!("in {silent} rounds not every client could write again"));
+    }
+    for (percent, target_ms) in [(50, FIRST_P50_MS), (99, FIRST_P99_MS)] {
+        if let Some(ms) = first(rounds).percentile_ms(percent).filter(|ms| *ms >= target_ms) {
+            missed.push(format!(
+                "fault to first acknowledged write: p{percent} is {ms:.0} ms; the target is \
+                 under {target_ms:.0}"
+            ));
+        }
     }
     missed
 }
@@ -133,5 +147,13 @@ mod tests {
         assert!(missed(Fault::Restart, &[slow]).is_empty());
         let failing = Round { refused: 1, ..good };
         assert_eq!(missed(Fault::Restart, &[failing]).len(), 1);
+    }
+
+    #[test]
+    fn a_sick_follower_changes_nothing() {
+        let calm = Round { epoch_before: 3, epoch: 3, ..Round::default() };
+        assert!(missed(Fault::PauseFollower, std::slice::from_ref(&calm)).is_empty());
+        let noticed = Round { epoch: 4, unknown: 1, ..calm };
+        assert_eq!(missed(Fault::IsolateFollower, &[noticed]).len(), 2);
     }
 }

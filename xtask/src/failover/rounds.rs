@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 use serde::Serialize;
 
 use super::cluster::Cluster;
-use super::faults::{self, Fault, OUTAGE_MAX};
+use super::faults::{self, Demand, Fault, OUTAGE_MAX};
 use super::figures::{Strike, longest_us};
 use super::ledger::{Counts, Outcome, Sample};
 use super::load::Load;
@@ -27,15 +27,19 @@ const LEAD_OUT: Duration = Duration::from_millis(500);
 pub(crate) struct Round {
     pub(crate) fault: String,
     pub(crate) victim: usize,
-    /// Who led in the end, and in which epoch.
+    /// Who led before, and in which epoch.
+    pub(crate) leader_before: usize,
+    pub(crate) epoch_before: u64,
+    /// The same in the end.
     pub(crate) leader: usize,
     pub(crate) epoch: u64,
     /// From the fault to the first acknowledged write, and until every client has had one.
     pub(crate) first_ms: Option<f64>,
     pub(crate) all_ms: Option<f64>,
-    /// From when the leader was given back until the cluster was whole.
+    /// From when the victim was given back until the cluster was whole.
     pub(crate) whole_ms: f64,
-    /// The longest that any client waited for one write.
+    /// The longest that any client waited for one write. This and the rest leave out what was asked of
+    /// a follower that was the victim.
     pub(crate) longest_ms: f64,
     pub(crate) acked: u64,
     pub(crate) refused: u64,
@@ -60,23 +64,33 @@ pub(crate) fn play(
     rules: &Rules,
     rng: &mut SmallRng,
 ) -> Result<Round> {
-    let (leader, _) = wait_until_whole(cluster)?;
+    let (leader, epoch_before) = wait_until_whole(cluster)?;
     load.clear_samples();
     load.go();
     rest(Duration::from_millis(rng.random_range(LEAD_IN_MS)))?;
-    let mut round = match rules.fault {
-        Fault::Graceful => hand_over(cluster, load, leader)?,
-        Fault::Restart => restart_all(cluster, load, leader)?,
-        _ => take_away(cluster, load, rules, leader)?,
+    let demand = rules.fault.demand();
+    let mut round = match (demand, rules.fault) {
+        (Demand::AnotherLeader, _) => take_away(cluster, load, rules, leader)?,
+        (Demand::NoNotice, _) => {
+            let step = rng.random_range(1..cluster.count());
+            disturb(cluster, load, rules, (leader + step) % cluster.count())?
+        }
+        (Demand::NoFailure, Fault::Restart) => restart_all(cluster, load, leader)?,
+        (Demand::NoFailure, _) => hand_over(cluster, load, leader)?,
     };
     rest(LEAD_OUT)?;
     load.rest();
-    if rules.fault.is_planned() {
+    if demand != Demand::AnotherLeader {
         // What was under way ends as well.
         rest(LEAD_OUT)?;
     }
-    sum_up(&load.samples(), &mut round);
+    let mut samples = load.samples();
+    if demand == Demand::NoNotice {
+        samples.retain(|sample| sample.node != round.victim);
+    }
+    sum_up(&samples, &mut round);
     round.fault = rules.fault.name();
+    (round.leader_before, round.epoch_before) = (leader, epoch_before);
     (round.leader, round.epoch) = wait_until_whole(cluster)?;
     Ok(round)
 }
@@ -91,7 +105,7 @@ pub(crate) fn wait_until_whole(cluster: &mut Cluster) -> Result<(usize, u64)> {
     found
 }
 
-/// An unplanned fault.
+/// A fault of the leader.
 fn take_away(cluster: &mut Cluster, load: &Load, rules: &Rules, victim: usize) -> Result<Round> {
     let fault = rules.fault;
     let at_us = load.now_us();
@@ -127,6 +141,17 @@ fn take_away(cluster: &mut Cluster, load: &Load, rules: &Rules, victim: usize) -
         whole_ms: to_ms(load.now_us() - mended_us),
         ..Round::default()
     })
+}
+
+/// A fault of a follower.
+fn disturb(cluster: &mut Cluster, load: &Load, rules: &Rules, victim: usize) -> Result<Round> {
+    faults::strike(cluster, rules.fault, victim)?;
+    rest(rules.hold)?;
+    let mended_us = load.now_us();
+    faults::mend(cluster, rules.fault, victim, None)?;
+    wait_until_whole(cluster)?;
+    let whole_ms = to_ms(load.now_us() - mended_us);
+    Ok(Round { victim, whole_ms, ..Round::default() })
 }
 
 /// Gives the old leader back as a follower of the one that was promoted.
@@ -179,10 +204,10 @@ fn sum_up(samples: &[Sample], round: &mut Round) {
 
 /// A check that is made once, before any round: whoever promotes by hand can't do the rest.
 pub(crate) fn check_by_hand(fault: Fault) -> Result<()> {
-    match fault {
-        Fault::Graceful | Fault::Restart => bail!("--by-hand is for faults that nobody planned"),
-        _ => Ok(()),
+    if fault.demand() != Demand::AnotherLeader {
+        bail!("--by-hand is for faults that take the leader away");
     }
+    Ok(())
 }
 
 fn millis(time: Duration) -> u64 {

@@ -308,6 +308,9 @@ impl Gossip {
     }
 
     fn on_timer(&mut self, timer: Timer<Identity>) {
+        if self.is_refuted(&timer) {
+            return;
+        }
         let ends_a_probe = matches!(timer, Timer::ProbeRandomMember(_));
         // It recovers by itself from what it calls errors here: timers that came late.
         let _ = self.foca.handle_timer(timer, &mut self.effects);
@@ -316,6 +319,17 @@ impl Gossip {
             (true, false) => self.counters.probes_failed += 1,
             (false, _) => {}
         }
+    }
+
+    /// Whether a suspect's time is over that has long spoken. foca would change nothing here, but tell it
+    /// that it is dead all the same.
+    fn is_refuted(&self, timer: &Timer<Identity>) -> bool {
+        let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer else { return false };
+        !self.foca.iter_membership_state().any(|member| {
+            member.id() == member_id
+                && member.incarnation() == *incarnation
+                && member.state() == State::Suspect
+        })
     }
 
     /// When to call [`Gossip::on_timeout`] at the latest.

@@ -105,7 +105,7 @@ impl Gossip {
         let ourselves = Some(self.own.record()).filter(|_| (run.first..=run.last).contains(&own));
         let newer = ourselves.into_iter().chain(self.roster.active_records(run)).filter(is_older);
         self.send_records(from, newer, Some(run), out);
-        let mut ids: Vec<NodeId> = theirs.iter().map(|(id, _)| *id).collect();
+        let mut ids: Vec<NodeId> = theirs.keys().copied().collect();
         ids.retain(|id| *id != own && self.roster.version(*id) < theirs[id]);
         ids.truncate(DIGEST_ENTRIES_MAX);
         if !ids.is_empty() {
@@ -160,10 +160,16 @@ impl Gossip {
         out: &mut Vec<Action>,
     ) {
         let mut is_news = false;
+        let is_portion = records.len() > 1 || rest.is_some();
         for record in records {
             if record.encode().is_ok() {
                 is_news |= self.learn(now_ms, record, out);
             }
+        }
+        // Who was far behind may be still, and of a portion much may be lost: compare again soon.
+        if is_news && is_portion {
+            let soon_ms = now_ms + self.options.gossip_interval_ms;
+            self.syncing.at_ms = self.syncing.at_ms.min(soon_ms);
         }
         // Only news lead on, so that two nodes never talk in circles.
         if let Some(run) = rest.filter(|_| is_news) {

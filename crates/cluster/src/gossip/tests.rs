@@ -171,6 +171,14 @@ fn a_suspect_that_hears_of_it_refutes() {
     assert!(seen.contains(&(0, Action::Event(Event::MemberUp(identity(2, 1))))));
     assert_eq!(state(&one, 2), Some((MemberState::Alive, Generation(1))));
     assert_eq!(two.counters().renewed, 0);
+    // Its time is over, but it was used.
+    let mut seen = Vec::new();
+    while let Some(at_ms) = one.deadline().filter(|at_ms| *at_ms < 10_000) {
+        let mut out = Vec::new();
+        one.on_timeout(at_ms, &mut out);
+        seen.extend(exchange(at_ms, &mut [&mut one, &mut two], 0, out));
+    }
+    assert_eq!((seen, two.counters().renewed), (vec![], 0));
 }
 
 #[test]

@@ -217,6 +217,7 @@ impl Journal {
             self.entries.pop_front();
         }
         self.snapshot = Some(Arc::new(snapshot));
+        self.find_config();
     }
 
     /// Another node's snapshot takes the place of what is here. What comes after it stays only if this

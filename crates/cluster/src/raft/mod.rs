@@ -215,7 +215,8 @@ impl Raft {
         if term > self.hard.term {
             self.become_follower(now_ms, term);
         }
-        if term < self.hard.term {
+        // Who grants a pre-vote may be behind: what counts is the term that it was asked about.
+        if term < self.hard.term && !matches!(body, Body::PreVoteReply { .. }) {
             let wants_answer = matches!(body, Body::Append(_) | Body::Chunk(_) | Body::Vote { .. });
             if wants_answer {
                 self.send(from, Body::NewerTerm, out);

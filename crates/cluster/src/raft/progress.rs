@@ -104,7 +104,8 @@ impl Progress {
             Flow::Probing { .. } if proven => self.flow = Flow::Streaming { in_flight: 0 },
             Flow::Streaming { in_flight } if all_here => *in_flight = 0,
             Flow::Streaming { in_flight } => *in_flight = in_flight.saturating_sub(1),
-            Flow::Snapshot(_) if self.matched >= base => {
+            // The log may have moved on meanwhile: then the next append turns into a newer snapshot.
+            Flow::Snapshot(transit) if self.matched >= base.min(transit.snapshot.index) => {
                 self.flow = Flow::Streaming { in_flight: 0 };
             }
             Flow::Probing { .. } | Flow::Snapshot(_) => {}

@@ -138,6 +138,17 @@ impl ControlState {
                 self.voters = *voters;
                 Ok(())
             }
+            Command::Bar(node) => {
+                if !self.members.contains_key(node) {
+                    return Err(Refusal::NoMember(*node));
+                }
+                self.barred.insert(*node);
+                Ok(())
+            }
+            Command::Unbar(node) => {
+                self.barred.remove(node);
+                Ok(())
+            }
             Command::Grant { shard, epoch, leader } => self.grant(*shard, *epoch, *leader),
         }
     }
@@ -176,6 +187,7 @@ impl ControlState {
         if self.shards.values().any(|shard| shard.electable.contains(&node)) {
             return Err(Refusal::StillElectable(node));
         }
+        self.barred.remove(&node);
         self.members.remove(&node).map(|_| ()).ok_or(Refusal::NoMember(node))
     }
 

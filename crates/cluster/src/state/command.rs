@@ -60,6 +60,10 @@ pub enum Command {
     },
     /// How many voters the cluster is to have, if there are so many nodes.
     SetVoters(u8),
+    /// This member is not to vote.
+    Bar(NodeId),
+    /// It may vote again.
+    Unbar(NodeId),
     /// The leader of this epoch leads no more.
     Revoke {
         /// Which shard.

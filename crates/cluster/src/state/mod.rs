@@ -15,7 +15,7 @@ mod member;
 mod policy;
 mod shard;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use trefoil_clock::{ClusterId, NodeId, ShardId};
@@ -51,6 +51,8 @@ pub struct ControlState {
     pub shards: BTreeMap<ShardId, Shard>,
     /// How many voters there are to be, if there are so many nodes.
     pub voters: u8,
+    /// Members that a person does not want to vote.
+    pub barred: BTreeSet<NodeId>,
 }
 
 impl ControlState {
@@ -63,6 +65,7 @@ impl ControlState {
             keyspaces: BTreeMap::new(),
             shards: BTreeMap::new(),
             voters: VOTERS_WANTED,
+            barred: BTreeSet::new(),
         }
     }
 

@@ -11,6 +11,7 @@ enum Value {
     Number(u64),
     Flag(bool),
     List(Vec<String>),
+    Maps(Vec<Fields>),
     Unknown,
 }
 
@@ -36,6 +37,11 @@ impl Fields {
         self.0.push((name, Value::List(texts)));
     }
 
+    /// An array of maps.
+    pub(super) fn maps(&mut self, name: &'static str, maps: Vec<Fields>) {
+        self.0.push((name, Value::Maps(maps)));
+    }
+
     /// Writes the map.
     pub(super) fn write(&self, reply: &mut Reply<'_>) {
         reply.map(self.0.len());
@@ -46,6 +52,7 @@ impl Fields {
                 Value::Number(number) => reply.integer(number.cast_signed()),
                 Value::Flag(flag) => reply.boolean(*flag),
                 Value::List(texts) => write_texts(reply, texts),
+                Value::Maps(maps) => write_all(reply, maps),
                 Value::Unknown => reply.null(),
             }
         }

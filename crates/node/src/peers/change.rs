@@ -16,9 +16,9 @@ use crate::replication::Role;
 /// What is under way.
 pub(super) enum Change {
     /// To follow somebody: nobody writes any more, then what was written is in the log.
-    Follow { leader: LeaderAddress, stage: Stage },
+    Follow { leader: LeaderAddress, adopts: bool, stage: Stage },
     /// To lead: everything received is applied, then an epoch begins.
-    Lead { above: Epoch, stage: Stage },
+    Lead { epoch: NextEpoch, stage: Stage },
     /// Not to lead any more.
     Depose,
     /// To lose a tail.
@@ -27,6 +27,15 @@ pub(super) enum Change {
     Install { adopting: Option<ClusterId>, stage: Stage },
     /// To begin anew in another history.
     Adopt { cluster: ClusterId, stage: Stage },
+}
+
+/// In which epoch a node is to lead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NextEpoch {
+    /// The first one that nobody is known to have used, and not below this one.
+    From(Epoch),
+    /// This one, which the cluster has granted.
+    Granted(Epoch),
 }
 
 /// How far a change has come.
@@ -40,6 +49,14 @@ pub(super) enum Stage {
 }
 
 impl Change {
+    pub(super) fn follow(leader: LeaderAddress, adopts: bool) -> Change {
+        Change::Follow { leader, adopts, stage: Stage::Begun }
+    }
+
+    pub(super) fn lead(epoch: NextEpoch) -> Change {
+        Change::Lead { epoch, stage: Stage::Begun }
+    }
+
     pub(super) fn cut(to: Lsn, rebuild: bool) -> Change {
         Change::Cut { to, rebuild, stage: Stage::Begun }
     }
@@ -76,7 +93,7 @@ impl<D: Disk> Peers<D> {
             return;
         }
         self.save_role(SavedRole::Follower { leader: leader.clone(), adopts: true });
-        self.change = Some(Change::Follow { leader, stage: Stage::Begun });
+        self.change = Some(Change::follow(leader, true));
         self.go_on_with_change();
     }
 
@@ -100,7 +117,7 @@ impl<D: Disk> Peers<D> {
 
     /// Leads, in an epoch of this number or above.
     pub(super) fn begin_lead(&mut self, above: Epoch) {
-        self.change = Some(Change::Lead { above, stage: Stage::Begun });
+        self.change = Some(Change::lead(NextEpoch::From(above)));
     }
 
     /// Leads no more, because somebody leads in this epoch: it is not to be used here, not even after a
@@ -128,8 +145,8 @@ impl<D: Disk> Peers<D> {
     /// A step of a change: done with it, or what is left.
     fn go_on(&mut self, change: Change) -> Result<(), Change> {
         match change {
-            Change::Follow { leader, stage } => self.go_on_following(leader, stage),
-            Change::Lead { above, stage } => self.go_on_leading(above, stage),
+            Change::Follow { leader, adopts, stage } => self.go_on_following(leader, adopts, stage),
+            Change::Lead { epoch, stage } => self.go_on_leading(epoch, stage),
             Change::Depose => {
                 if !self.alone(|node| Peers::<D>::publish_role(node, Role::Deposed)) {
                     return Err(Change::Depose);
@@ -144,7 +161,12 @@ impl<D: Disk> Peers<D> {
         }
     }
 
-    fn go_on_following(&mut self, leader: LeaderAddress, stage: Stage) -> Result<(), Change> {
+    fn go_on_following(
+        &mut self,
+        leader: LeaderAddress,
+        adopts: bool,
+        stage: Stage,
+    ) -> Result<(), Change> {
         // What was received or pulled may be neither in the log yet nor applied.
         let taken_in = match &self.part {
             Part::Following(following) => Some(following.core.end().lsn),
@@ -157,13 +179,13 @@ impl<D: Disk> Peers<D> {
                 Peers::<D>::publish_role(node, Role::Following);
             });
             if !quiet {
-                return Err(Change::Follow { leader, stage: Stage::Begun });
+                return Err(Change::Follow { leader, adopts, stage: Stage::Begun });
             }
             self.drop_all_links();
         }
         let last = taken_in.unwrap_or_else(|| self.node.keyspace.sequencer().last_lsn());
         if self.node.log.appended() < last {
-            return Err(Change::Follow { leader, stage: Stage::Quiet });
+            return Err(Change::Follow { leader, adopts, stage: Stage::Quiet });
         }
         if taken_in.is_none() {
             // What was written here was applied as it was written.
@@ -173,12 +195,13 @@ impl<D: Disk> Peers<D> {
         if !matches!(self.part, Part::Following(_)) {
             self.forget_members();
         }
-        self.begin_following(leader, true);
+        self.begin_following(leader, adopts);
+        self.end_pause();
         Ok(())
     }
 
-    fn go_on_leading(&mut self, above: Epoch, stage: Stage) -> Result<(), Change> {
-        let again = |stage| Err(Change::Lead { above, stage });
+    fn go_on_leading(&mut self, next: NextEpoch, stage: Stage) -> Result<(), Change> {
+        let again = |stage| Err(Change::Lead { epoch: next, stage });
         match stage {
             Stage::Begun => {
                 self.drop_all_links();
@@ -211,8 +234,17 @@ impl<D: Disk> Peers<D> {
                         return Ok(());
                     }
                 };
+                let epoch = match next {
+                    NextEpoch::From(first) => used.next().max(first),
+                    NextEpoch::Granted(epoch) if epoch > used => epoch,
+                    NextEpoch::Granted(epoch) => {
+                        self.refuse_grant(epoch);
+                        self.change = Some(Change::Depose);
+                        return Ok(());
+                    }
+                };
                 let entry = EpochEntry {
-                    epoch: used.next().max(above),
+                    epoch,
                     leader: self.node.replication.identity().node,
                     first_lsn: log.appended().next(),
                 };
@@ -223,6 +255,9 @@ impl<D: Disk> Peers<D> {
                 None => again(Stage::Asked(ticket, Some(entry))),
                 Some(Outcome::Failed(error)) => {
                     eprintln!("trefoil: no epoch can begin, so this node does not lead: {error}");
+                    if let NextEpoch::Granted(epoch) = next {
+                        self.refuse_grant(epoch);
+                    }
                     self.depose(Epoch::default());
                     Ok(())
                 }
@@ -233,7 +268,7 @@ impl<D: Disk> Peers<D> {
                     again(Stage::Quiet)
                 }
             },
-            Stage::Asked(_, None) | Stage::Quiet => self.finish_leading(above),
+            Stage::Asked(_, None) | Stage::Quiet => self.finish_leading(next),
         }
     }
 
@@ -246,7 +281,7 @@ impl<D: Disk> Peers<D> {
     }
 
     /// The epoch is noted: takes the lead, and writes the barrier, before any command runs.
-    fn finish_leading(&mut self, above: Epoch) -> Result<(), Change> {
+    fn finish_leading(&mut self, next: NextEpoch) -> Result<(), Change> {
         let wall_ms = (self.options.wall_ms)();
         let (gated, mut barrier) = (self.policy_waits(), Lsn::ZERO);
         let led = self.alone(|node| {
@@ -261,7 +296,7 @@ impl<D: Disk> Peers<D> {
             Peers::<D>::publish_role(node, Role::Leading);
         });
         if !led {
-            return Err(Change::Lead { above, stage: Stage::Quiet });
+            return Err(Change::Lead { epoch: next, stage: Stage::Quiet });
         }
         let committed = match &self.part {
             Part::Following(following) => following.core.commit(),
@@ -272,6 +307,7 @@ impl<D: Disk> Peers<D> {
         eprintln!("trefoil: this node leads in epoch {epoch}, from record {barrier} on");
         self.save_role(SavedRole::Leader);
         self.begin_leading(epochs, committed, Some(barrier));
+        self.end_pause();
         Ok(())
     }
 

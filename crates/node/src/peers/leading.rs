@@ -57,11 +57,14 @@ pub(super) fn leader_options(node: &Node, identity: Identity) -> LeaderOptions {
 fn careful(one: Acks, other: Acks, members: usize) -> Acks {
     match (one, other) {
         (Acks::Async, rule) | (rule, Acks::Async) => rule,
-        _ => {
-            let reports = |acks: Acks| acks.reports_needed(members);
-            if reports(one) > reports(other) { one } else { other }
-        }
+        _ => more_careful(one, other, members),
     }
+}
+
+/// The rule after which more members have to be heard.
+fn more_careful(one: Acks, other: Acks, members: usize) -> Acks {
+    let reports = |acks: Acks| acks.reports_needed(members);
+    if reports(one) > reports(other) { one } else { other }
 }
 
 impl<D: Disk> Peers<D> {
@@ -260,6 +263,9 @@ impl<D: Disk> Peers<D> {
     fn persist_members(&mut self, members: Vec<NodeId>, more: &mut Vec<LeaderAction>) {
         let acks = careful(self.members.acks, self.acks(), members.len());
         let saved = SavedMembers { acks, nodes: members };
+        if self.is_managed() {
+            return self.publish(saved);
+        }
         if let Err(error) = save_members(&self.disk, &saved) {
             eprintln!(
                 "trefoil: the electable followers could not be kept, it is tried again: {error}"
@@ -282,12 +288,31 @@ impl<D: Disk> Peers<D> {
         let Part::Leading(leading) = &self.part else { return };
         let acks = match leading.core.is_policy_in_force() {
             true => self.acks(),
-            false => careful(self.members.acks, self.acks(), self.members.nodes.len()),
+            false => self.careful_acks(),
         };
         self.save_acks(acks);
     }
 
+    /// The rule of which more members have to be heard: the one kept, or the one that is to come.
+    pub(super) fn careful_acks(&self) -> Acks {
+        let (before, after) = (self.members.acks, self.acks());
+        let members = self.members.nodes.len();
+        if self.is_managed() {
+            // An election knows how many it has heard: where nobody was waited for, all are needed.
+            more_careful(before, after, members)
+        } else {
+            careful(before, after, members)
+        }
+    }
+
     fn save_acks(&mut self, acks: Acks) {
+        if self.is_managed() {
+            let nodes = match &self.agreed.wanted {
+                Some(wanted) => wanted.nodes.clone(),
+                None => self.members.nodes.clone(),
+            };
+            return self.publish(SavedMembers { acks, nodes });
+        }
         if self.members.nodes.is_empty() || self.members.acks == acks {
             return;
         }
@@ -426,7 +451,7 @@ impl<D: Disk> Peers<D> {
         self.tell_leader_progress();
         let (policy, local) = (self.policy(), self.local_rule());
         // Before the first record is acknowledged by the new rule.
-        self.save_acks(careful(self.members.acks, self.acks(), self.members.nodes.len()));
+        self.save_acks(self.careful_acks());
         let options = leader_options(&self.node, self.node.replication.identity());
         self.lead(|core, now_ms, out| {
             core.set_retained_bytes_max(options.retained_bytes_max, out);

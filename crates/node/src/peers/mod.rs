@@ -8,6 +8,7 @@
 //! Invariants: one core at a time decides, the one of the role; messages of links are not looked at
 //! while a change of role or of history is under way; the role changes only while no command runs.
 
+mod agreed;
 mod change;
 mod following;
 mod leading;
@@ -35,6 +36,7 @@ use crate::log::SHARD;
 use crate::node::Node;
 use crate::replication::{AckPolicy, Acks, LagWatch, Order, Role};
 
+use agreed::Agreed;
 use change::Change;
 use following::Following;
 use leading::Leading;
@@ -42,8 +44,8 @@ use link::Inbound;
 pub use link::Outbound;
 use recovering::Gathering;
 pub use saved::{
-    Door, LeaderAddress, SavedMembers, SavedRole, load_members, load_policy, load_role,
-    save_identity, save_members, save_policy, save_role,
+    Door, LeaderAddress, SavedMembers, SavedRole, load_generation, load_members, load_policy,
+    load_role, save_generation, save_identity, save_members, save_policy, save_role,
 };
 pub use snapshots::INCOMING;
 
@@ -108,6 +110,7 @@ pub struct Peers<D: Disk> {
     changes: u64,
     /// Followers are to be waited for once the log has this record: up to here nobody waited.
     waits_from: Option<Lsn>,
+    agreed: Agreed,
 }
 
 /// What this node does with others now.
@@ -154,11 +157,13 @@ impl<D: Disk> Peers<D> {
             report_at_ms: now_ms,
             changes: 0,
             waits_from: None,
+            agreed: Agreed::default(),
         };
         if peers.node.log.appended() < peers.options.ready_after {
             peers.hold_snapshots();
         }
         match role {
+            _ if peers.is_managed() => peers.begin_unled(),
             SavedRole::Follower { leader, adopts } => peers.begin_as_follower(leader, adopts),
             SavedRole::Leader if peers.members.nodes.is_empty() || peers.options.clean => {
                 let known = peers.members.nodes.is_empty();
@@ -182,7 +187,10 @@ impl<D: Disk> Peers<D> {
         self.read_links();
         self.tell_progress();
         self.on_timeouts();
+        self.go_on_with_handover();
         self.go_on_with_change();
+        self.tell_parting();
+        self.stand();
         self.report();
         self.wake_waiting();
     }
@@ -205,7 +213,8 @@ impl<D: Disk> Peers<D> {
             Part::Recovering(gathering) => gathering.deadline(),
             Part::Following(following) => following.deadline(),
         };
-        let change = self.change.is_some().then_some(self.now_ms + CHANGE_POLL_MS);
+        let changing = self.change.is_some() || self.is_handing_over();
+        let change = changing.then_some(self.now_ms + CHANGE_POLL_MS);
         let greetings = self.inbound.values().filter(|link| link.greeting.is_some());
         let greeting = greetings.map(|link| link.since_ms + GREETING_MS_MAX).min();
         [core, change, greeting, Some(self.report_at_ms)].into_iter().flatten().min()
@@ -214,7 +223,7 @@ impl<D: Disk> Peers<D> {
     /// The connection that is to be made now, if one is. Asked for once; the shell answers with
     /// [`Peers::on_dialled`] or [`Peers::on_dial_failed`].
     pub fn dial(&mut self) -> Option<Dial> {
-        if self.change.is_some() {
+        if self.change.is_some() || self.is_fenced() {
             return None;
         }
         let now_ms = self.now_ms;
@@ -226,7 +235,7 @@ impl<D: Disk> Peers<D> {
     pub fn on_dialled(&mut self, leader: &LeaderAddress) -> Option<LinkId> {
         let (own, secret) = (self.hello(), self.options.secret.clone());
         let Part::Following(following) = &mut self.part else { return None };
-        if following.leader != *leader || self.change.is_some() {
+        if following.leader != *leader || self.change.is_some() || self.agreed.is_fenced() {
             following.hang_up(self.now_ms);
             return None;
         }
@@ -343,7 +352,7 @@ impl<D: Disk> Peers<D> {
                 }
                 Order::Lead => self.order_lead(),
                 Order::Forget(node) => self.order_forget(node),
-                Order::Reconfigure if self.is_behind_old_rule() => {
+                Order::Reconfigure if self.is_behind_old_rule() || self.is_rule_unpublished() => {
                     self.node.replication.orders.put(Order::Reconfigure);
                     return;
                 }
@@ -353,6 +362,11 @@ impl<D: Disk> Peers<D> {
                 }
                 Order::SnapshotEnded => self.on_snapshot_ended(),
                 Order::Probe => self.probe(),
+                Order::Agreed { cluster, directive } => self.take_directive(cluster, directive),
+                Order::Published(electable) => self.on_published(&electable),
+                Order::LeadOn => self.give_handover_up(),
+                Order::StepDown(reason) => self.step_down(reason),
+                Order::HandOver { to, within_ms } => self.begin_handover(to, within_ms),
             }
         }
     }
@@ -529,6 +543,11 @@ impl<D: Disk> Peers<D> {
 
     /// Says whether sessions have to look at the role before each command.
     fn publish_role(node: &Node, role: Role) {
+        // It is renewed once the node is known to lead; nothing is served before.
+        match role {
+            Role::Leading if node.agreement.is_managed() => node.agreement.lease.require(),
+            _ => node.agreement.lease.release(),
+        }
         node.replication.set_role(role);
         node.restrain(role != Role::Leading || node.replication.is_blocked());
     }

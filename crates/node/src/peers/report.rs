@@ -25,6 +25,7 @@ impl<D: Disk> Peers<D> {
         match &self.part {
             Part::Idle | Part::Recovering(_) => {}
             Part::Leading(_) => self.report_followers(),
+            Part::Following(_) if self.is_fenced() => self.node.replication.forget_leader(),
             Part::Following(_) => self.report_leader(),
         }
     }

@@ -12,6 +12,7 @@ use crate::replication::{AckLevel, AckPolicy, Acks, OnLost};
 const ROLE: &str = "replication.role";
 const MEMBERS: &str = "replication.members";
 const POLICY: &str = "replication.policy";
+const GENERATION: &str = "node.generation";
 
 /// Nobody writes longer ones.
 const BYTES_MAX: u64 = 1 << 20;
@@ -120,6 +121,23 @@ pub fn save_members<D: Disk>(disk: &D, members: &SavedMembers) -> io::Result<()>
         let _ = writeln!(text, "member {node}");
     }
     save(disk, MEMBERS, &text)
+}
+
+/// Reads how often the node has started; 0: never.
+///
+/// # Errors
+/// The file can't be read, or makes no sense.
+pub fn load_generation<D: Disk>(disk: &D) -> io::Result<u64> {
+    let parse = |text: &str| text.strip_prefix("generation ")?.trim().parse().ok();
+    Ok(load(disk, GENERATION, parse)?.unwrap_or(0))
+}
+
+/// Keeps how often it has.
+///
+/// # Errors
+/// It is not certain to be on disk.
+pub fn save_generation<D: Disk>(disk: &D, generation: u64) -> io::Result<()> {
+    save(disk, GENERATION, &format!("generation {generation}\n"))
 }
 
 /// Reads the policy that KEYSPACE ALTER was told last. None: nothing was said.

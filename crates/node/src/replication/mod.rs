@@ -77,6 +77,9 @@ pub struct Replication {
     role: AtomicU8,
     /// Counts changes of the role.
     reign: AtomicU64,
+    /// What was committed for good when the last reign ended of its own accord: its number, and the
+    /// record. Replies up to there may leave after it.
+    parting: Mutex<(u64, Lsn)>,
     /// A follower's data is known to be committed, so it may be read.
     ready: AtomicBool,
     /// Replies wait for followers.
@@ -133,6 +136,7 @@ impl Replication {
         Replication {
             role: AtomicU8::new(Role::Leading as u8),
             reign: AtomicU64::new(0),
+            parting: Mutex::new((u64::MAX, Lsn::ZERO)),
             ready: AtomicBool::new(true),
             gates: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
@@ -195,6 +199,20 @@ impl Replication {
     #[must_use]
     pub fn reign(&self) -> u64 {
         self.reign.load(Ordering::Acquire)
+    }
+
+    /// Told by the peers thread before it gives leadership back: what is committed by now stays so,
+    /// whoever leads next.
+    pub(crate) fn set_parting(&self, committed: Lsn) {
+        let mut parting = self.parting.lock().unwrap_or_else(PoisonError::into_inner);
+        *parting = (self.reign(), committed);
+    }
+
+    /// Up to which record replies of a reign may leave that is over.
+    #[must_use]
+    pub fn parted_at(&self, reign: u64) -> Lsn {
+        let parting = self.parting.lock().unwrap_or_else(PoisonError::into_inner);
+        if parting.0 == reign { parting.1 } else { Lsn::ZERO }
     }
 
     /// Whether a follower's data may be read: what it holds is known to be committed.
@@ -392,6 +410,11 @@ impl Replication {
         self.configured.load(Ordering::Acquire) >= self.configuration()
     }
 
+    /// Something has changed that commands wait for, though it stands elsewhere.
+    pub(crate) fn note_change(&self) {
+        self.on_change();
+    }
+
     fn on_change(&self) {
         self.changes.fetch_add(1, Ordering::Release);
     }
@@ -407,6 +430,13 @@ impl Replication {
     #[must_use]
     pub fn leader(&self) -> Option<LeaderLink> {
         self.state().leader.clone()
+    }
+
+    /// Told by the peers thread: nobody leads now.
+    pub fn forget_leader(&self) {
+        if self.leader().is_some() {
+            self.set_leader(None);
+        }
     }
 
     /// Told by the peers thread.

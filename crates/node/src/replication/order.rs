@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use trefoil_clock::NodeId;
+use trefoil_clock::{ClusterId, NodeId};
+use trefoil_cluster::state::{Directive, ResignReason};
+
+use crate::agreement::Electable;
 
 /// An order.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +28,26 @@ pub enum Order {
     SnapshotEnded,
     /// Somebody waits for the answer of a probe that is sent after now.
     Probe,
+    /// The cluster has agreed upon this.
+    Agreed {
+        /// Which cluster.
+        cluster: ClusterId,
+        /// What this node is to do.
+        directive: Directive,
+    },
+    /// It is agreed who is electable.
+    Published(Electable),
+    /// Hand leadership over.
+    HandOver {
+        /// To whom.
+        to: NodeId,
+        /// Within this time, milliseconds; else this node leads on.
+        within_ms: u64,
+    },
+    /// It is too late for that: this node leads on.
+    LeadOn,
+    /// Give leadership back, whoever takes it.
+    StepDown(ResignReason),
 }
 
 /// Orders that wait for the peers thread. Bounded by what they are: a later one of the same kind takes

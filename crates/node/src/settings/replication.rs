@@ -28,6 +28,8 @@ pub struct ReplicationSettings {
     pub repl_timeout_seconds: AtomicU64,
     /// Where other nodes connect, `host:port`; empty: nowhere.
     pub peer: RwLock<Vec<u8>>,
+    /// Where other nodes are told to connect, `host:port`; empty: `peer`.
+    pub peer_announce: RwLock<Vec<u8>>,
     /// What nodes of a cluster prove to each other; empty: nothing.
     pub peer_secret: RwLock<Vec<u8>>,
     /// Path of this node's certificate for its links; empty: links are not encrypted.
@@ -117,6 +119,7 @@ impl Default for ReplicationSettings {
             max_retained_log: AtomicU64::new(1 << 30),
             repl_timeout_seconds: AtomicU64::new(10),
             peer: RwLock::new(b"127.0.0.1:7379".into()),
+            peer_announce: RwLock::default(),
             peer_secret: RwLock::default(),
             peer_tls_cert_file: RwLock::default(),
             peer_tls_key_file: RwLock::default(),

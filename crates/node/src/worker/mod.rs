@@ -64,6 +64,10 @@ pub struct Worker {
     stripes: Vec<StripeId>,
     spare: LogBatch,
     chores: tick::Chores,
+    /// Data is served under a lease: replies wait until it was looked at.
+    leased: bool,
+    /// Since when commands find nobody who leads, Unix milliseconds.
+    unled_since_ms: Option<u64>,
     /// [`crate::replication::Replication::changes`] before a command decided to wait for one, since this was looked at.
     pub(crate) changes_seen: Option<u64>,
     /// Bytes of data that other workers count, if it was asked for in this turn.
@@ -126,6 +130,8 @@ impl Worker {
             stripes: Vec::new(),
             spare: LogBatch::default(),
             chores: tick::Chores::default(),
+            leased: false,
+            unled_since_ms: None,
             changes_seen: None,
             others_bytes: None,
             pool: Pool::default(),
@@ -145,10 +151,14 @@ impl Worker {
         }
         self.pass.begin(&self.node.exclusive);
         // Inside, where the role stays what it is: one that begins to lead has its gate by then.
+        self.leased = self.node.agreement.lease.is_required();
         self.gated = self.node.is_gated();
         self.writer.following_ms = self.node.following_ms();
         if self.writer.following_ms.is_some() {
             self.follower.refresh(&self.node);
+        }
+        if self.unled_since_ms.is_some() {
+            self.notice_leader();
         }
     }
 
@@ -263,7 +273,10 @@ impl Worker {
                 let mut call = NodeCall { worker: self, session, args, out, depends_on };
                 match handler(&mut call) {
                     Ok(flow) => {
-                        let depends_on = call.depends_on;
+                        let mut depends_on = call.depends_on;
+                        if self.leased && entry.spec.name == "exec" {
+                            depends_on = depends_on.max(UNDER_LEASE);
+                        }
                         // It may have changed the policy, for the replies behind it as well.
                         self.gated |= self.node.is_gated();
                         if flow != Flow::Retry {
@@ -327,7 +340,15 @@ impl Worker {
                 self.fail(entry, session, &PANICKED, start, out);
             }
         }
+        let depends_on = if self.leased { depends_on.max(UNDER_LEASE) } else { depends_on };
         Ran { flow: Flow::Continue, depends_on }
+    }
+
+    /// Whether replies to commands on data wait for a lease, whatever they depend on.
+    #[inline]
+    #[must_use]
+    pub fn is_leased(&self) -> bool {
+        self.leased
     }
 
     /// Puts the stripes of a command's keys into `self.stripes`, or makes this worker alone if that is
@@ -427,6 +448,9 @@ impl Worker {
         self.refuse(session, &error.text(), out);
     }
 }
+
+/// What is served under a lease depends on one record at least, so that it waits.
+const UNDER_LEASE: Lsn = Lsn(1);
 
 const PANICKED: CommandError = CommandError::Other(
     "ERR the command failed inside the server; what it had done by then is logged",

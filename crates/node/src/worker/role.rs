@@ -42,10 +42,15 @@ const LOST: &str = "LOSTBRANCH what this session has seen is no part of the data
                     RESUME, RESET or a new connection begins anew";
 const SCAN_BEHIND: &str = "MASTERDOWN this follower is behind what the session has seen, and a SCAN \
                            can't go on at another node; nothing was done";
+const LAPSED: &str = "MASTERDOWN this node has lost contact with the majority of the cluster, so it serves \
+                      nothing; nothing was done";
+const UNLED: &str = "MASTERDOWN nobody leads now; nothing was done";
 const NOT_QUEUED: &str = "ERR on a follower this command is not allowed within MULTI: it is about the node or the connection";
 
 /// Commands of one connection that may be at the leader at the same time.
 const IN_FLIGHT_MAX: u32 = 1_024;
+/// So long commands wait for somebody to lead, milliseconds: longer than a failover takes.
+const UNLED_MS_MAX: u64 = 5_000;
 /// Bytes of them that wait until the leader takes them, from which on the next ones wait themselves.
 const UNSENT_BYTES_MAX: usize = 1 << 20;
 
@@ -68,7 +73,51 @@ impl Worker {
             }
             Role::Loading => self.admit_idle(session, entry, LOADING, out),
             Role::Recovering => self.admit_idle(session, entry, RECOVERING, out),
+            Role::Deposed if self.node.agreement.is_managed() => {
+                self.admit_unled(session, entry, UNLED, out)
+            }
             Role::Deposed => self.admit_idle(session, entry, DEPOSED, out),
+        }
+    }
+
+    /// The cluster is about to agree on who leads: what is about data waits for that, for a while.
+    fn admit_unled(
+        &mut self,
+        session: &mut Session,
+        entry: &Entry,
+        text: &str,
+        out: &mut ReplyBuf,
+    ) -> Option<Ran> {
+        if session.restrictions.has(Restrictions::IN_FLIGHT) {
+            return Some(Ran::independent(Flow::Retry));
+        }
+        if needs_leader(entry) && self.may_wait_for_leader() {
+            return Some(Ran::independent(Flow::Retry));
+        }
+        self.admit_idle(session, entry, text, out)
+    }
+
+    /// Whether a command may go on waiting for somebody to lead.
+    fn may_wait_for_leader(&mut self) -> bool {
+        if !self.node.agreement.is_managed() {
+            return false;
+        }
+        let now_ms = self.writer.now_ms;
+        let since_ms = *self.unled_since_ms.get_or_insert(now_ms);
+        self.changes_seen.get_or_insert(self.node.replication.changes());
+        now_ms.saturating_sub(since_ms) < UNLED_MS_MAX
+    }
+
+    /// If somebody leads again, the next time that nobody does begins anew.
+    #[cold]
+    pub(super) fn notice_leader(&mut self) {
+        let led = match self.node.replication.role() {
+            Role::Leading => self.node.agreement.lease.lapsed_ms().is_none(),
+            Role::Following => self.follower.leader.is_some(),
+            Role::Recovering | Role::Loading | Role::Deposed => false,
+        };
+        if led {
+            self.unled_since_ms = None;
         }
     }
 
@@ -83,6 +132,13 @@ impl Worker {
         }
         if let Some(ran) = end_at_leader(session, entry, out) {
             return Some(ran);
+        }
+        if self.node.agreement.lease.lapsed_ms().is_some() && needs_leader(entry) {
+            if self.may_wait_for_leader() {
+                return Some(Ran::independent(Flow::Retry));
+            }
+            session.break_transaction();
+            return Some(self.turn_down(session, entry, LAPSED, out));
         }
         if !self.node.replication.is_blocked() {
             return None;
@@ -301,6 +357,9 @@ impl Worker {
         out: &mut ReplyBuf,
     ) -> Ran {
         let Some(leader) = self.follower.leader else {
+            if self.may_wait_for_leader() {
+                return Ran::independent(Flow::Retry);
+            }
             return match kind {
                 // Were it refused, what was sent behind it would be done command by command.
                 Kind::Multi => begin_doomed(session, out),
@@ -388,6 +447,15 @@ impl Worker {
     ) -> Ran {
         self.calls[usize::from(entry.id)].rejected.add(1);
         self.reject(session, text, out)
+    }
+}
+
+/// Whether a command is about data, so that only who leads may run it.
+fn needs_leader(entry: &Entry) -> bool {
+    match Kind::of(entry) {
+        Kind::Write | Kind::Read | Kind::Scan | Kind::Watch | Kind::Asks => true,
+        Kind::End => entry.spec.name == "exec",
+        Kind::Multi | Kind::Unwatch | Kind::Local => false,
     }
 }
 

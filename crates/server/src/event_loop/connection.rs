@@ -164,8 +164,10 @@ impl Connection {
         unknown
     }
 
-    /// The same for all that waits, however short: what it waits for will not come.
-    pub(super) fn give_all_replies_up(&mut self) -> u64 {
+    /// The same for all that waits, however short, for what was not committed when the reign ended: it
+    /// will not come.
+    pub(super) fn give_replies_of_reign_up(&mut self, committed: Lsn) -> u64 {
+        self.forget_released(committed);
         let Some(first) = self.waits.front() else { return 0 };
         self.out.truncate_to(first.position);
         let unknown = self.waits.drain(..).map(|wait| u64::from(wait.replies)).sum();

@@ -9,6 +9,7 @@ use trefoil_node::log::Progress;
 use trefoil_node::mail::{Mail, Post};
 
 use super::Transport;
+use crate::control::ControlMailbox;
 use crate::peers::PeersMailbox;
 
 /// What a loop is told.
@@ -71,11 +72,16 @@ impl Mailbox {
 pub(crate) struct Mailboxes {
     workers: Vec<Arc<Mailbox>>,
     peers: Arc<PeersMailbox>,
+    control: Arc<ControlMailbox>,
 }
 
 impl Mailboxes {
-    pub(crate) fn new(workers: Vec<Arc<Mailbox>>, peers: Arc<PeersMailbox>) -> Mailboxes {
-        Mailboxes { workers, peers }
+    pub(crate) fn new(
+        workers: Vec<Arc<Mailbox>>,
+        peers: Arc<PeersMailbox>,
+        control: Arc<ControlMailbox>,
+    ) -> Mailboxes {
+        Mailboxes { workers, peers, control }
     }
 
     pub(crate) fn of(&self, worker: usize) -> &Arc<Mailbox> {
@@ -135,6 +141,10 @@ impl Post for Mailboxes {
 
     fn wake_waiting(&self) {
         Mailboxes::wake_waiting(self);
+    }
+
+    fn wake_control(&self) {
+        self.control.wake();
     }
 
     fn stop_process(&self) {

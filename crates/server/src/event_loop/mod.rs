@@ -262,10 +262,11 @@ impl EventLoop {
         if reign == self.reign {
             return;
         }
+        let parted_at = self.worker.node.replication.parted_at(self.reign);
         self.reign = reign;
         for &key in &self.waiting {
             let Some(connection) = self.connections.get_mut(key) else { continue };
-            let unknown = connection.give_all_replies_up();
+            let unknown = connection.give_replies_of_reign_up(parted_at);
             self.worker.node.replication.unknown.fetch_add(unknown, Relaxed);
             if !connection.in_flush_list {
                 connection.in_flush_list = true;
@@ -312,6 +313,7 @@ impl EventLoop {
     fn count_traffic(&mut self, sent_bytes: u64) {
         let received_bytes = std::mem::take(&mut self.turn.received);
         let traffic = self.worker.node.counters.traffic(self.worker.index);
+        traffic.turns.add(1);
         traffic.input_bytes.add(received_bytes as i64);
         traffic.output_bytes.add(sent_bytes as i64);
     }

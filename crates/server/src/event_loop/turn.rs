@@ -262,7 +262,9 @@ impl Turn {
     ) {
         let mut prepared = [Prepared::default(); PREFETCH];
         // What is released already makes nobody wait.
-        let released = if worker.gated { worker.node.released() } else { Lsn::ZERO };
+        // A lease is looked at after the work (rule 11), so under one everybody waits.
+        let asks = worker.gated && !worker.is_leased();
+        let released = if asks { worker.node.released() } else { Lsn::ZERO };
         let mut start = 0;
         while start < self.commands.len() {
             let end = self.commands.len().min(start + PREFETCH);

@@ -18,6 +18,13 @@ pub(crate) struct PeerDoor {
     pub(super) tls: Option<PeerTls>,
 }
 
+impl PeerDoor {
+    /// Where other nodes connect.
+    pub(crate) fn address(&self) -> io::Result<Option<SocketAddr>> {
+        self.listener.as_ref().map(std::net::TcpListener::local_addr).transpose()
+    }
+}
+
 /// See the module.
 pub(super) struct Door {
     listener: Option<TcpListener>,

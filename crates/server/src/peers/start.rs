@@ -77,12 +77,20 @@ pub(crate) fn restore_policy(settings: &Settings, disk: &FsDisk) -> Result<()> {
 }
 
 /// The role that was kept; at the first start what the configuration says.
-pub(crate) fn role(settings: &Settings, disk: &FsDisk) -> Result<(SavedRole, SavedMembers)> {
+pub(crate) fn role(
+    settings: &Settings,
+    disk: &FsDisk,
+    managed: bool,
+) -> Result<(SavedRole, SavedMembers)> {
+    if managed {
+        // The cluster says it, each time.
+        return Ok((SavedRole::Leader, SavedMembers::default()));
+    }
     let members = load_members(disk)?;
     if let Some(role) = load_role(disk)? {
         return Ok((role, members));
     }
-    let role = match configured_leader(settings)? {
+    let role = match configured_leader(settings) {
         None => SavedRole::Leader,
         Some(leader) => SavedRole::Follower { leader, adopts: true },
     };
@@ -91,20 +99,9 @@ pub(crate) fn role(settings: &Settings, disk: &FsDisk) -> Result<(SavedRole, Sav
 }
 
 /// The leader that the command line or the configuration file names.
-fn configured_leader(settings: &Settings) -> Result<Option<LeaderAddress>> {
-    if let Some((host, port)) = settings.replication.replicaof() {
-        return Ok(Some(LeaderAddress { host, port, door: Door::Clients }));
-    }
-    let join = text(&settings.replication.join);
-    let Some(first) = join.split_whitespace().next() else { return Ok(None) };
-    let (host, port) = first
-        .rsplit_once(':')
-        .and_then(|(host, port)| Some((host, port.parse().ok()?)))
-        .ok_or_else(|| {
-            anyhow!("--join {first}: it should be HOST:PORT, a node's port for nodes")
-        })?;
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Ok(Some(LeaderAddress { host, port, door: Door::Peers }))
+fn configured_leader(settings: &Settings) -> Option<LeaderAddress> {
+    let leader = settings.replication.replicaof();
+    leader.map(|(host, port)| LeaderAddress { host, port, door: Door::Clients })
 }
 
 /// Proves that this node knows the cluster's secret.

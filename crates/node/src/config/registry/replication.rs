@@ -93,6 +93,15 @@ pub(super) const REPLICATION: &[Parameter] = &[
     )
     .at_start(),
     parameter(
+        "peer-announce",
+        Shape::Text,
+        Place::Text(|s| &s.replication.peer_announce),
+        "",
+        "Host and port, TCP and UDP, where other nodes are told to reach this one; empty: the address of \
+         peer, or, if that is every address, the one from which the node that is joined is reached.",
+    )
+    .at_start(),
+    parameter(
         "peer-secret",
         Shape::Text,
         Place::Text(|s| &s.replication.peer_secret),

@@ -1,0 +1,247 @@
+//! The control thread: what the cluster agrees upon, gossip, and the socket for both.
+//!
+//! It moves datagrams and keeps time; what they mean is `trefoil_cluster`, what follows for this node's
+//! data is carried out by the peers thread.
+//!
+//! Invariants: the thread waits for nothing but its poll; nothing of a stranger is looked at; the lease
+//! that workers see is never longer than the one that the core has said.
+
+mod carry_out;
+pub(crate) mod clock;
+mod health;
+mod mailbox;
+mod policy;
+mod seal;
+pub(crate) mod start;
+mod storage;
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token};
+use trefoil_cluster::control::{Action, Control, ControlOptions, ControlStart, RequestId};
+use trefoil_cluster::state::{Directive, KeyspacePolicy};
+use trefoil_node::log::SHARD;
+use trefoil_node::node::Node;
+
+use crate::threads::spawn;
+use clock::uptime_ms;
+use health::Health;
+pub(crate) use mailbox::ControlMailbox;
+use seal::{DATAGRAM_BYTES_MAX, Sealer};
+pub(crate) use start::ControlPlace;
+use storage::Job;
+
+const SOCKET: Token = Token(0);
+const MAILBOX: Token = Token(1);
+const EVENTS_MAX: usize = 16;
+/// Datagrams read before timers and others have their turn.
+const DATAGRAMS_MAX: usize = 256;
+/// How often the node's health and wishes are looked at, if nobody rings.
+const TICK_MS: u64 = 50;
+/// The same of a node that is alone.
+const ALONE_TICK_MS: u64 = 1_000;
+
+/// A datagram's first byte, sealed: what it is of.
+const OF_CONTROL: u8 = 1;
+
+/// See the module.
+pub(crate) struct ControlThread {
+    node: Arc<Node>,
+    control: Control,
+    poll: Poll,
+    mailbox: Arc<ControlMailbox>,
+    socket: Option<UdpSocket>,
+    sealer: Sealer,
+    has_secret: bool,
+    /// What is to be kept goes here.
+    jobs: Sender<Job>,
+    health: Health,
+    /// What the core has said last of this node's part.
+    directive: Option<Directive>,
+    /// Until when replies may leave; None: no lease is needed.
+    lease_until_ms: Option<u64>,
+    /// Requests of this node's clients, by the core's names.
+    asked: BTreeMap<RequestId, u64>,
+    /// The policy that the settings were set to last.
+    policy: Option<KeyspacePolicy>,
+    datagram: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl ControlThread {
+    /// A poll with a mailbox's waker.
+    pub(crate) fn poll() -> io::Result<(Poll, ControlMailbox)> {
+        let poll = Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), MAILBOX)?;
+        Ok((poll, ControlMailbox::new(waker)))
+    }
+
+    /// The thread, ready to run, and the one that writes for it.
+    pub(crate) fn new(
+        node: &Arc<Node>,
+        place: ControlPlace,
+        peers: Option<SocketAddr>,
+        client_port: u16,
+        (poll, mailbox): (Poll, Arc<ControlMailbox>),
+    ) -> Result<(ControlThread, JoinHandle<()>)> {
+        let identity = node.replication.identity();
+        // Alone, nobody is told where it is.
+        let address = peers.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
+        let own = place.member(&node.settings, identity.node, address, client_port)?;
+        let ControlPlace { storage, start, socket, seeds, .. } = place;
+        let options = ControlOptions { seed: rand::random(), ..ControlOptions::default() };
+        let start = ControlStart {
+            own,
+            raft: Some(start),
+            cluster: identity.cluster,
+            shard: SHARD,
+            epoch: node.replication.epoch(),
+            policy: KeyspacePolicy { acks: node.settings.policy(), ..KeyspacePolicy::alone() },
+        };
+        let (now_ms, mut out) = (uptime_ms(), Vec::new());
+        let mut control = Control::new(options, start, now_ms, &mut out)
+            .map_err(|error| anyhow!("the control log can't be used: {error}"))?;
+        if !seeds.is_empty() {
+            control.join(now_ms, seeds, &mut out);
+        }
+        let mut socket = socket.map(UdpSocket::from_std);
+        if let Some(socket) = &mut socket {
+            poll.registry().register(socket, SOCKET, Interest::READABLE)?;
+        }
+        let (jobs, storage) = storage.split(Arc::clone(&mailbox));
+        let writer = spawn("control-log".into(), move || storage.run())?;
+        let secret = start::text(&node.settings.replication.peer_secret);
+        let has_secret = !secret.is_empty();
+        let mut thread = ControlThread {
+            node: Arc::clone(node),
+            control,
+            poll,
+            mailbox,
+            socket,
+            sealer: Sealer::new(has_secret.then_some(secret.as_bytes())),
+            has_secret,
+            jobs,
+            health: Health::default(),
+            directive: None,
+            lease_until_ms: None,
+            asked: BTreeMap::new(),
+            policy: None,
+            datagram: Vec::new(),
+            plain: Vec::new(),
+        };
+        thread.carry_out(out)?;
+        Ok((thread, writer))
+    }
+
+    /// Runs until it is told to stop.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            let wait = self.patience();
+            match self.poll.poll(&mut events, Some(wait)) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            if self.mailbox.listen() {
+                return Ok(());
+            }
+            let more = self.receive()?;
+            self.take_persisted()?;
+            self.take_wishes()?;
+            self.on_timeout()?;
+            self.look_at_lease();
+            if more {
+                // The socket is told once only of what is left in it.
+                self.mailbox.wake();
+            }
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let now_ms = uptime_ms();
+        let tick_ms = if self.node.agreement.is_managed() { TICK_MS } else { ALONE_TICK_MS };
+        let lease = self.lease_until_ms.filter(|&until_ms| until_ms != u64::MAX);
+        let times = [Some(now_ms + tick_ms), self.control.deadline(), lease.filter(|&at| at > now_ms)];
+        let next = times.into_iter().flatten().min().unwrap_or(now_ms);
+        Duration::from_millis(next.saturating_sub(now_ms))
+    }
+
+    /// Reads datagrams. Whether there may be more.
+    fn receive(&mut self) -> io::Result<bool> {
+        self.datagram.resize(DATAGRAM_BYTES_MAX + 1, 0);
+        for _ in 0..DATAGRAMS_MAX {
+            let Some(socket) = &self.socket else { return Ok(false) };
+            match socket.recv_from(&mut self.datagram) {
+                Ok((bytes, from)) => self.on_datagram(bytes, from)?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                // Somebody did not get what was sent before: that is not ours to mend.
+                Err(_) => {}
+            }
+        }
+        Ok(true)
+    }
+
+    fn on_datagram(&mut self, bytes: usize, from: SocketAddr) -> io::Result<()> {
+        if !self.has_secret && !from.ip().to_canonical().is_loopback() {
+            return Ok(());
+        }
+        let may_be_joined = self.may_be_joined();
+        let Ok(plain) = self.sealer.open(&mut self.datagram[..bytes]) else { return Ok(()) };
+        let mut out = Vec::new();
+        match plain.split_first() {
+            Some((&OF_CONTROL, body)) if may_be_joined => {
+                self.control.on_datagram(uptime_ms(), from, body, &mut out);
+            }
+            _ => {}
+        }
+        self.carry_out(out)
+    }
+
+    /// A node that follows by hand, or is followed by hand, leads nothing that others could join.
+    fn may_be_joined(&self) -> bool {
+        let node = &self.node;
+        node.agreement.is_managed()
+            || (node.agreement.wishes.standing().led.is_some()
+                && node.replication.members().is_empty())
+    }
+
+    fn take_persisted(&mut self) -> io::Result<()> {
+        for ticket in self.mailbox.take_persisted() {
+            let mut out = Vec::new();
+            self.control.on_persisted(uptime_ms(), ticket, &mut out);
+            self.carry_out(out)?;
+        }
+        Ok(())
+    }
+
+    fn on_timeout(&mut self) -> io::Result<()> {
+        let now_ms = uptime_ms();
+        if self.control.deadline().is_none_or(|deadline| deadline > now_ms) {
+            return Ok(());
+        }
+        let mut out: Vec<Action> = Vec::new();
+        self.control.on_timeout(now_ms, &mut out);
+        self.carry_out(out)
+    }
+
+    /// Workers see the lease, and that it has lapsed.
+    fn look_at_lease(&mut self) {
+        if let Some(until_ms) = self.lease_until_ms {
+            self.node.renew_lease(until_ms);
+        }
+        if self.node.notice_lapse() {
+            eprintln!(
+                "trefoil: this node has not heard of a majority of the cluster in time: it serves nothing \
+                 until it has"
+            );
+        }
+    }
+}
