@@ -13,7 +13,7 @@ mod nodes;
 mod observer;
 mod proxy;
 mod record;
-pub(crate) mod resp;
+mod resp;
 mod terms;
 mod workload;
 
@@ -27,7 +27,7 @@ use trefoil_check::Findings;
 
 use crate::terminal::{heading, table, warn};
 use crate::workspace;
-pub(crate) use failover::Acks;
+use failover::Acks;
 use judge::Case;
 use nemesis::Nemesis;
 use nodes::Nodes;
@@ -35,7 +35,6 @@ use observer::Observer;
 use record::Entry;
 use terms::Terms;
 use workload::Arena;
-pub(crate) use workload::REFUSALS;
 
 /// Options of `cargo xtask chaos`.
 #[derive(clap::Args)]

@@ -6,9 +6,6 @@
 
 mod bench;
 mod chaos;
-mod drill;
-mod failover;
-mod hosts;
 mod peers;
 mod sim;
 mod terminal;
@@ -21,10 +18,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    about = "Trefoil's chores: test, peers, tidy, deny, bench, chaos, failover, drill"
-)]
+#[command(name = "cargo xtask", about = "Trefoil's chores: test, peers, tidy, deny, bench, chaos")]
 struct Cli {
     #[command(subcommand)]
     chore: Chore,
@@ -46,10 +40,6 @@ enum Chore {
     Bench(bench::Options),
     /// Plague a real cluster with faults and judge what its clients saw
     Chaos(chaos::Options),
-    /// Take the leader away, again and again, and measure when clients can write again
-    Failover(failover::Options),
-    /// Part two regions under writes, mend it, and account for every write
-    Drill(drill::Options),
 }
 
 fn main() -> ExitCode {
@@ -61,8 +51,6 @@ fn main() -> ExitCode {
         Chore::Deny => test::deny(),
         Chore::Bench(options) => bench::run(&options),
         Chore::Chaos(options) => chaos::run(&options),
-        Chore::Failover(options) => failover::run(&options),
-        Chore::Drill(options) => drill::run(&options),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     eprintln!("error: {error:#}");

@@ -3,15 +3,11 @@
 //! `(epoch, lsn)` names one record (rule 3). LSNs run on over epochs, so a table of first records is
 //! enough to know the epoch of every record, and where two histories part.
 
-use serde::{Deserialize, Serialize};
-
 use crate::id::{Epoch, Lsn, NodeId};
 
 /// A record of a single-leader shard, or (LSN 0) the beginning. Ordered by epoch, then LSN: of two
 /// logs the one with the greater last position is the newer one.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Position {
     /// The epoch in which the record was made.
     pub epoch: Epoch,
@@ -20,7 +16,7 @@ pub struct Position {
 }
 
 /// An entry of an epoch table: the epoch's first record, and who led.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EpochEntry {
     /// The epoch.
     pub epoch: Epoch,

@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// A node's identity: random, kept on disk, never reused. A node that lost its disk is a new node.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NodeId(pub u128);
 
 impl fmt::Display for NodeId {
@@ -15,7 +13,7 @@ impl fmt::Display for NodeId {
 }
 
 /// A cluster's identity: random, drawn when its first node is formatted.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ClusterId(pub u128);
 
 impl fmt::Display for ClusterId {
@@ -25,7 +23,7 @@ impl fmt::Display for ClusterId {
 }
 
 /// Whose log or snapshot a file is. A file of another node or cluster is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Identity {
     /// The node.
     pub node: NodeId,
@@ -34,11 +32,11 @@ pub struct Identity {
 }
 
 /// A run of slots with its own replica set, epoch, LSNs and clock.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ShardId(pub u32);
 
 /// Who numbers records: in a single-leader shard the leader's seat, always [`Origin::LEADER`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Origin(pub u32);
 
 impl Origin {
@@ -47,9 +45,7 @@ impl Origin {
 }
 
 /// A leadership generation of a shard. Starts at 1; 0 means "none yet".
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Epoch(pub u64);
 
 impl Epoch {
@@ -61,9 +57,7 @@ impl Epoch {
 }
 
 /// A position in one `(shard, origin)` sequence. Dense, from 1; 0 means "before the first record".
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Lsn(pub u64);
 
 impl Lsn {

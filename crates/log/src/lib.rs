@@ -13,7 +13,6 @@
 //! * A segment number is used once, so a recycled file's old frames never come back.
 
 mod aftermath;
-pub mod control;
 mod cursor;
 mod disk;
 mod diverged;

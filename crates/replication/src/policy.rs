@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// Whose acknowledgements a commit needs, besides the leader's own log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Acks {
     /// Nobody's.
     Async,
@@ -66,7 +64,7 @@ impl fmt::Display for Acks {
 }
 
 /// What a follower acknowledges.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum AckLevel {
     /// Its operating system has the record: it survives a crash of the follower's process.
@@ -99,7 +97,7 @@ impl AckLevel {
 }
 
 /// What happens while too few followers are attached.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum OnLost {
     /// Writes are refused.
@@ -126,7 +124,7 @@ impl OnLost {
 }
 
 /// What an acknowledged write is to survive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AckPolicy {
     /// Whose acknowledgements.
     pub acks: Acks,

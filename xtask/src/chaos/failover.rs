@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// When a write is acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Acks {
+pub(super) enum Acks {
     Async,
     SemiSync(usize),
     Sync,

@@ -6,12 +6,12 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// A node that is near takes connections at once, or it is stopped, cut off or dead.
+/// A node on this machine takes connections at once, or it is stopped or dead.
 const CONNECT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A reply.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Reply {
+pub(super) enum Reply {
     Status(String),
     Error(String),
     Number(i64),
@@ -21,7 +21,7 @@ pub(crate) enum Reply {
 
 impl Reply {
     /// A status or a string.
-    pub(crate) fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match self {
             Reply::Status(text) => Some(text),
             Reply::Text(text) => text.as_deref(),
@@ -29,7 +29,7 @@ impl Reply {
         }
     }
 
-    pub(crate) fn number(&self) -> Option<i64> {
+    pub(super) fn number(&self) -> Option<i64> {
         match self {
             Reply::Number(number) => Some(*number),
             _ => None,
@@ -37,7 +37,7 @@ impl Reply {
     }
 
     /// The elements of an array; of anything else none.
-    pub(crate) fn elements(&self) -> &[Reply] {
+    pub(super) fn elements(&self) -> &[Reply] {
         match self {
             Reply::Many(elements) => elements,
             _ => &[],
@@ -46,18 +46,14 @@ impl Reply {
 }
 
 /// A connection. After an error it is of no use any more.
-pub(crate) struct Connection {
+pub(super) struct Connection {
     stream: BufReader<TcpStream>,
 }
 
 impl Connection {
     /// Connects to a node of this machine; a reply may take `patience`.
-    pub(crate) fn open(port: u16, patience: Duration) -> io::Result<Connection> {
-        Connection::open_at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), patience)
-    }
-
-    /// The same for a node anywhere.
-    pub(crate) fn open_at(address: SocketAddr, patience: Duration) -> io::Result<Connection> {
+    pub(super) fn open(port: u16, patience: Duration) -> io::Result<Connection> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let stream = TcpStream::connect_timeout(&address, CONNECT_PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
@@ -66,13 +62,13 @@ impl Connection {
     }
 
     /// Sends one command and waits for its reply; an error reply is a reply.
-    pub(crate) fn call(&mut self, words: &[&str]) -> io::Result<Reply> {
+    pub(super) fn call(&mut self, words: &[&str]) -> io::Result<Reply> {
         self.send(words)?;
         self.receive()
     }
 
     /// Sends one command.
-    pub(crate) fn send(&mut self, words: &[&str]) -> io::Result<()> {
+    pub(super) fn send(&mut self, words: &[&str]) -> io::Result<()> {
         let mut request = format!("*{}\r\n", words.len());
         for word in words {
             request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
@@ -81,7 +77,7 @@ impl Connection {
     }
 
     /// Waits for one reply.
-    pub(crate) fn receive(&mut self) -> io::Result<Reply> {
+    pub(super) fn receive(&mut self) -> io::Result<Reply> {
         read_reply(&mut self.stream)
     }
 }

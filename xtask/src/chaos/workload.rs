@@ -20,7 +20,6 @@ use rand::rngs::SmallRng;
 use super::nodes::Nodes;
 use super::record::Entry;
 use client::Client;
-pub(crate) use client::REFUSALS;
 pub(super) use logs::once_value;
 pub(super) use registers::{group_name, joined};
 

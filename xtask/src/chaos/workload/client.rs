@@ -15,7 +15,7 @@ use crate::chaos::resp::{Connection, Reply};
 /// A client that has waited so long for a reply gives up: the answer is unknown.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Errors after which nothing was done for certain.
-pub(crate) const REFUSALS: [&str; 9] = [
+const REFUSALS: [&str; 9] = [
     "NOREPLICAS",
     "READONLY",
     "LOADING",
