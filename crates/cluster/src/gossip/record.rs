@@ -70,8 +70,6 @@ pub struct Load {
     pub connections: u32,
     /// Memory in use, of what it may use.
     pub memory_percent: u8,
-    /// Processor time in use, of what there is.
-    pub cpu_percent: u8,
 }
 
 /// What a node says about itself.

@@ -5,6 +5,7 @@
 //! is kept until it is asked for, or too many others came.
 
 mod lease;
+mod membership;
 mod requests;
 mod wishes;
 
@@ -17,6 +18,7 @@ use trefoil_cluster::control::ControlView;
 use crate::node::Node;
 
 pub use lease::Lease;
+pub use membership::{Membership, Seen};
 pub use requests::{Answer, Asked, Requests};
 pub use wishes::{Electable, Resigned, Standing, Wishes};
 
@@ -28,6 +30,8 @@ pub struct Agreement {
     pub wishes: Wishes,
     /// What people want.
     pub requests: Requests,
+    /// What gossip shows.
+    pub membership: Membership,
     managed: AtomicBool,
     view: Mutex<Option<Arc<ControlView>>>,
     /// The newest epoch that this node saw granted, and when it did, milliseconds of the lease's clock.
@@ -40,6 +44,7 @@ impl Default for Agreement {
             lease: Lease::free(),
             wishes: Wishes::default(),
             requests: Requests::default(),
+            membership: Membership::default(),
             managed: AtomicBool::new(false),
             view: Mutex::default(),
             reign: Mutex::default(),

@@ -11,6 +11,7 @@ use trefoil_node::pubsub::hub::Kind;
 use trefoil_node::replication::{FollowerState, Order};
 
 use super::clock::uptime_ms;
+use super::storage::Job;
 use super::{ControlThread, OF_CONTROL};
 
 /// Where what happens to the cluster is published, for clients that subscribe.
@@ -28,14 +29,10 @@ impl ControlThread {
         let node = &self.node;
         match action {
             Action::Send { to, datagram } => {
-                self.plain.clear();
-                self.plain.push(OF_CONTROL);
-                self.plain.extend_from_slice(&datagram);
-                self.send(to);
+                self.send(OF_CONTROL, &datagram, to);
             }
             Action::Persist { ticket, write } => {
-                let gone = |_| io::Error::other("the thread that writes the control log is gone");
-                self.jobs.send((ticket, write)).map_err(gone)?;
+                self.keep(Job::Write(ticket, write))?;
             }
             Action::Admitted { cluster } => {
                 eprintln!("trefoil: this node belongs to cluster {cluster} now");
@@ -68,6 +65,10 @@ impl ControlThread {
             Action::Published(view) => {
                 let managed = view.state.is_managed();
                 self.take_policy(&view.state);
+                if managed {
+                    self.gossiping.meet(uptime_ms(), &view);
+                    self.carry_out_gossip()?;
+                }
                 self.node.agreement.set_view(view);
                 self.become_managed(managed);
                 self.node.note_answer();
@@ -77,7 +78,15 @@ impl ControlThread {
         Ok(())
     }
 
-    fn send(&mut self, to: std::net::SocketAddr) {
+    pub(super) fn keep(&self, job: Job) -> io::Result<()> {
+        let gone = |_| io::Error::other("the thread that writes the control log is gone");
+        self.jobs.send(job).map_err(gone)
+    }
+
+    pub(super) fn send(&mut self, of: u8, datagram: &[u8], to: std::net::SocketAddr) {
+        self.plain.clear();
+        self.plain.push(of);
+        self.plain.extend_from_slice(datagram);
         let Some(socket) = &self.socket else { return };
         if self.sealer.seal(&self.plain, &mut self.datagram).is_ok() {
             // What can't be sent is lost, as any datagram may be.
@@ -155,7 +164,8 @@ impl ControlThread {
     fn report(&mut self) -> LocalReport {
         let standing = self.node.agreement.wishes.standing();
         let followers = self.node.replication.followers();
-        let caught_up = followers.iter().filter(|row| row.is_member && row.state == FollowerState::Streaming);
+        let caught_up =
+            followers.iter().filter(|row| row.is_member && row.state == FollowerState::Streaming);
         LocalReport {
             led: standing.led,
             fenced: standing.fenced,

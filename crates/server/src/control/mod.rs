@@ -8,6 +8,7 @@
 
 mod carry_out;
 pub(crate) mod clock;
+mod gossip;
 mod health;
 mod mailbox;
 mod policy;
@@ -33,6 +34,7 @@ use trefoil_node::node::Node;
 
 use crate::threads::spawn;
 use clock::uptime_ms;
+use gossip::Gossiping;
 use health::Health;
 pub(crate) use mailbox::ControlMailbox;
 use seal::{DATAGRAM_BYTES_MAX, Sealer};
@@ -51,6 +53,7 @@ const ALONE_TICK_MS: u64 = 1_000;
 
 /// A datagram's first byte, sealed: what it is of.
 const OF_CONTROL: u8 = 1;
+const OF_GOSSIP: u8 = 2;
 
 /// See the module.
 pub(crate) struct ControlThread {
@@ -61,6 +64,7 @@ pub(crate) struct ControlThread {
     socket: Option<UdpSocket>,
     sealer: Sealer,
     has_secret: bool,
+    gossiping: Gossiping,
     /// What is to be kept goes here.
     jobs: Sender<Job>,
     health: Health,
@@ -97,6 +101,7 @@ impl ControlThread {
         let address = peers.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
         let own = place.member(&node.settings, identity.node, address, client_port)?;
         let ControlPlace { storage, start, socket, seeds, .. } = place;
+        let gossiping = Gossiping::new(own.clone());
         let options = ControlOptions { seed: rand::random(), ..ControlOptions::default() };
         let start = ControlStart {
             own,
@@ -128,6 +133,7 @@ impl ControlThread {
             socket,
             sealer: Sealer::new(has_secret.then_some(secret.as_bytes())),
             has_secret,
+            gossiping,
             jobs,
             health: Health::default(),
             directive: None,
@@ -151,12 +157,14 @@ impl ControlThread {
                 other => other?,
             }
             if self.mailbox.listen() {
-                return Ok(());
+                self.gossiping.leave(uptime_ms());
+                return self.carry_out_gossip();
             }
             let more = self.receive()?;
             self.take_persisted()?;
             self.take_wishes()?;
             self.on_timeout()?;
+            self.gossip_on()?;
             self.look_at_lease();
             if more {
                 // The socket is told once only of what is left in it.
@@ -169,8 +177,10 @@ impl ControlThread {
         let now_ms = uptime_ms();
         let tick_ms = if self.node.agreement.is_managed() { TICK_MS } else { ALONE_TICK_MS };
         let lease = self.lease_until_ms.filter(|&until_ms| until_ms != u64::MAX);
-        let times = [Some(now_ms + tick_ms), self.control.deadline(), lease.filter(|&at| at > now_ms)];
-        let next = times.into_iter().flatten().min().unwrap_or(now_ms);
+        let lease = lease.filter(|&at| at > now_ms);
+        let deadlines = [self.control.deadline(), self.gossiping.deadline(), lease];
+        let times = deadlines.into_iter().chain([Some(now_ms + tick_ms)]);
+        let next = times.flatten().min().unwrap_or(now_ms);
         Duration::from_millis(next.saturating_sub(now_ms))
     }
 
@@ -199,6 +209,10 @@ impl ControlThread {
         match plain.split_first() {
             Some((&OF_CONTROL, body)) if may_be_joined => {
                 self.control.on_datagram(uptime_ms(), from, body, &mut out);
+            }
+            Some((&OF_GOSSIP, body)) => {
+                self.gossiping.on_datagram(uptime_ms(), from, body);
+                return self.carry_out_gossip();
             }
             _ => {}
         }

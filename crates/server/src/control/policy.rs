@@ -34,7 +34,10 @@ impl ControlThread {
         let acks = self.node.settings.policy();
         let state = self.control.state();
         let Some(&agreed) = state.keyspaces.get(DEFAULT_KEYSPACE) else { return };
-        if state.is_managed() || agreed.acks == acks || self.policy.is_some_and(|it| it.acks == acks) {
+        if state.is_managed()
+            || agreed.acks == acks
+            || self.policy.is_some_and(|it| it.acks == acks)
+        {
             return;
         }
         let policy = KeyspacePolicy { acks, ..agreed };

@@ -16,6 +16,7 @@ use trefoil_log::FsDisk;
 use trefoil_log::control::{
     CONTROL_LOG, ControlLog, ControlLogError, ControlLogOptions, ControlRecord, Recovered,
 };
+use trefoil_node::peers::save_generation;
 
 use super::mailbox::ControlMailbox;
 
@@ -23,10 +24,16 @@ use super::mailbox::ControlMailbox;
 const FULL_WAIT: Duration = Duration::from_millis(250);
 
 /// A write that waits.
-pub(super) type Job = (Ticket, ControlWrite);
+pub(super) enum Job {
+    /// Of what consensus remembers; its end is told.
+    Write(Ticket, ControlWrite),
+    /// Of the number of this node's life.
+    Generation(u64),
+}
 
 /// See the module.
 pub(crate) struct Storage {
+    disk: FsDisk,
     log: ControlLog<FsDisk>,
 }
 
@@ -46,13 +53,13 @@ impl Storage {
         let start = decode(recovered)
             .with_context(|| format!("{CONTROL_LOG} holds what this release can't read"))?;
         start.check().map_err(|error| anyhow!("{CONTROL_LOG} can't be used: {error}"))?;
-        Ok((Storage { log }, start))
+        Ok((Storage { disk: disk.clone(), log }, start))
     }
 
     /// Where jobs are put, and the thread that does them.
     pub(super) fn split(self, mailbox: Arc<ControlMailbox>) -> (Sender<Job>, StorageThread) {
         let (jobs, taken) = channel();
-        (jobs, StorageThread { log: self.log, taken, mailbox })
+        (jobs, StorageThread { disk: self.disk, log: self.log, taken, mailbox })
     }
 }
 
@@ -67,6 +74,7 @@ pub(crate) enum First {
 
 /// See the module.
 pub(super) struct StorageThread {
+    disk: FsDisk,
     log: ControlLog<FsDisk>,
     taken: Receiver<Job>,
     mailbox: Arc<ControlMailbox>,
@@ -77,12 +85,29 @@ impl StorageThread {
     pub(super) fn run(mut self) {
         while let Ok(first) = self.taken.recv() {
             let jobs: Vec<Job> = std::iter::once(first).chain(self.taken.try_iter()).collect();
-            let records: Vec<ControlRecord> =
-                jobs.iter().flat_map(|(_, write)| records(write)).collect();
-            self.write(&records);
-            for (ticket, _) in jobs {
+            let (mut written, mut tickets) = (Vec::new(), Vec::new());
+            for job in jobs {
+                match job {
+                    Job::Write(ticket, write) => {
+                        written.extend(records(&write));
+                        tickets.push(ticket);
+                    }
+                    Job::Generation(generation) => self.keep_generation(generation),
+                }
+            }
+            if !written.is_empty() {
+                self.write(&written);
+            }
+            for ticket in tickets {
                 self.mailbox.on_persisted(ticket);
             }
+        }
+    }
+
+    /// If it is lost, the others find the number used twice, and it is raised again.
+    fn keep_generation(&self, generation: u64) {
+        if let Err(error) = save_generation(&self.disk, generation) {
+            eprintln!("trefoil: the number of this node's life can't be kept: {error}");
         }
     }
 
@@ -123,10 +148,12 @@ fn records(write: &ControlWrite) -> Vec<ControlRecord> {
     if let Some(from) = write.truncate_from {
         records.push(ControlRecord::Truncate { from: from.0 });
     }
-    records.extend(write.entries.iter().map(|entry| ControlRecord::Entry {
-        index: entry.index.0,
-        bytes: encode(entry),
-    }));
+    records.extend(
+        write
+            .entries
+            .iter()
+            .map(|entry| ControlRecord::Entry { index: entry.index.0, bytes: encode(entry) }),
+    );
     records
 }
 
@@ -180,10 +207,7 @@ mod tests {
         ];
         let mut expected = Start::default();
         for write in writes {
-            storage
-                .log
-                .write(&records(&ControlWrite::Raft(write.clone())))
-                .expect("there is room");
+            storage.log.write(&records(&ControlWrite::Raft(write.clone()))).expect("there is room");
             expected.apply(write);
         }
         drop(storage);
