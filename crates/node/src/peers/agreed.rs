@@ -12,7 +12,7 @@ use super::change::{Change, NextEpoch};
 use super::{Door, LeaderAddress, Part, Peers, SavedMembers};
 use crate::agreement::{Electable, Resigned, Standing};
 use crate::pause::Held;
-use crate::replication::{AckLevel, Order, Role};
+use crate::replication::{AckLevel, Acks, Order, Role};
 
 /// A pause for a handover outlasts it by so much, milliseconds: whoever takes the role ends it.
 const PAUSE_MARGIN_MS: u64 = 1_000;
@@ -216,6 +216,9 @@ impl<D: Disk> Peers<D> {
         let now_ms = self.now_ms;
         if let Part::Leading(leading) = &mut self.part {
             leading.core.on_members_persisted(now_ms, &self.members.nodes, &mut more);
+            if self.members.acks == Acks::Async {
+                leading.core.on_waived(now_ms, &mut more);
+            }
         }
         self.lead(|_, _, out| out.append(&mut more));
         self.publish_watermarks();

@@ -152,6 +152,7 @@ impl<D: Disk> Peers<D> {
             LeaderAction::ReleaseSnapshot { snapshot } => self.release_snapshot(snapshot),
             LeaderAction::Watermarks { .. } => self.publish_watermarks(),
             LeaderAction::PersistMembers { members } => self.persist_members(members, more),
+            LeaderAction::Waive => self.waive(more),
             LeaderAction::Close { link, reason } => {
                 self.say_closed(link, reason);
                 self.close_link(link);
@@ -261,7 +262,10 @@ impl<D: Disk> Peers<D> {
     }
 
     fn persist_members(&mut self, members: Vec<NodeId>, more: &mut Vec<LeaderAction>) {
-        let acks = careful(self.members.acks, self.acks(), members.len());
+        let acks = match self.is_managed() {
+            true => more_careful(self.members.acks, self.rule(), members.len()),
+            false => careful(self.members.acks, self.acks(), members.len()),
+        };
         let saved = SavedMembers { acks, nodes: members };
         if self.is_managed() {
             return self.publish(saved);
@@ -282,12 +286,33 @@ impl<D: Disk> Peers<D> {
         }
     }
 
+    /// Elections of a managed node go by what is agreed upon, so that has to come first.
+    fn waive(&mut self, more: &mut Vec<LeaderAction>) {
+        if self.is_managed() && self.members.acks != Acks::Async {
+            return self.save_acks(Acks::Async);
+        }
+        let now_ms = self.now_ms;
+        if let Part::Leading(leading) = &mut self.part {
+            leading.core.on_waived(now_ms, more);
+        }
+    }
+
+    /// The rule that elections are to go by: while the own log is enough, they can't rely on more.
+    fn rule(&self) -> Acks {
+        match &self.part {
+            Part::Leading(leading) if self.is_managed() && leading.core.is_degrading() => {
+                Acks::Async
+            }
+            _ => self.acks(),
+        }
+    }
+
     /// The rule of acknowledgements is kept with the members: a restart needs it. While one gives way to
     /// the next, what either acknowledged has to be found.
     fn keep_acks(&mut self) {
         let Part::Leading(leading) = &self.part else { return };
         let acks = match leading.core.is_policy_in_force() {
-            true => self.acks(),
+            true => self.rule(),
             false => self.careful_acks(),
         };
         self.save_acks(acks);
@@ -295,7 +320,7 @@ impl<D: Disk> Peers<D> {
 
     /// The rule of which more members have to be heard: the one kept, or the one that is to come.
     pub(super) fn careful_acks(&self) -> Acks {
-        let (before, after) = (self.members.acks, self.acks());
+        let (before, after) = (self.members.acks, self.rule());
         let members = self.members.nodes.len();
         if self.is_managed() {
             // An election knows how many it has heard: where nobody was waited for, all are needed.

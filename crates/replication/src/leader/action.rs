@@ -78,6 +78,9 @@ pub enum LeaderAction {
         /// All members, ascending.
         members: Vec<NodeId>,
     },
+    /// The own log is to be enough from here on: write that down where elections look, then
+    /// [`super::Leader::on_waived`].
+    Waive,
     /// Close the link, after what was sent before.
     Close {
         /// Which.

@@ -25,8 +25,16 @@ pub(super) struct Watermarks {
     unsettled_to: Lsn,
     /// Since when too few members are attached.
     short_since_ms: Option<u64>,
-    /// The own log is enough, because too few were attached for too long.
-    degraded: bool,
+    waiver: Waiver,
+}
+
+/// Whether the own log is enough, because too few were attached for too long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Waiver {
+    None,
+    /// It is being written down; until then nothing is acknowledged by it.
+    Asked,
+    Given,
 }
 
 impl Watermarks {
@@ -39,7 +47,7 @@ impl Watermarks {
             barrier: None,
             unsettled_to: end,
             short_since_ms: None,
-            degraded: false,
+            waiver: Waiver::None,
         }
     }
 
@@ -57,7 +65,9 @@ impl Watermarks {
 
     /// When too few members have been attached for `after_ms`, if the own log is not enough already.
     pub(super) fn degrades_at_ms(&self, after_ms: u64) -> Option<u64> {
-        self.short_since_ms.filter(|_| !self.degraded).map(|since| since.saturating_add(after_ms))
+        self.short_since_ms
+            .filter(|_| self.waiver == Waiver::None)
+            .map(|since| since.saturating_add(after_ms))
     }
 
     pub(super) fn validate(&self, end: Lsn) {
@@ -117,7 +127,22 @@ impl Leader {
     /// The own log is enough at present, because too few members were attached for too long.
     #[must_use]
     pub fn is_degraded(&self) -> bool {
-        self.marks.degraded
+        self.marks.waiver == Waiver::Given
+    }
+
+    /// The same, or it is about to be: elections have to reckon with it.
+    #[must_use]
+    pub fn is_degrading(&self) -> bool {
+        self.marks.waiver != Waiver::None
+    }
+
+    /// That the own log is enough was written down where elections look.
+    pub fn on_waived(&mut self, now_ms: u64, out: &mut Vec<LeaderAction>) {
+        if self.marks.waiver == Waiver::Asked {
+            self.marks.waiver = Waiver::Given;
+            out.push(LeaderAction::Event(LeaderEvent::Degraded));
+            self.advance(now_ms, out);
+        }
     }
 
     /// Looks again at everything that depends on acknowledgements.
@@ -155,8 +180,9 @@ impl Leader {
             LocalRule::Appended => self.log.end,
             LocalRule::Durable => self.log.durable,
         };
+        let degraded = self.is_degraded();
         let marks = &mut self.marks;
-        let reach = if marks.degraded { by_log } else { by_log.min(by_members) };
+        let reach = if degraded { by_log } else { by_log.min(by_members) };
         if marks.barrier.is_none_or(|barrier| reach >= barrier) {
             marks.barrier = None;
             marks.commit = marks.commit.max(reach);
@@ -164,7 +190,7 @@ impl Leader {
         if by_members < UNLIMITED {
             marks.safe = marks.safe.max(marks.commit.min(by_members));
         }
-        let shown = if marks.degraded { UNLIMITED } else { shown_by_members };
+        let shown = if degraded { UNLIMITED } else { shown_by_members };
         marks.released = marks.released.max(marks.commit.min(shown));
     }
 
@@ -185,14 +211,15 @@ impl Leader {
             marks.short_since_ms = Some(now_ms);
             out.push(LeaderAction::Event(LeaderEvent::Blocked));
         }
-        if marks.degraded && (!degrades || (enough && covered)) {
-            marks.degraded = false;
-            out.push(LeaderAction::Event(LeaderEvent::Restored));
+        if marks.waiver != Waiver::None && (!degrades || (enough && covered)) {
+            if std::mem::replace(&mut marks.waiver, Waiver::None) == Waiver::Given {
+                out.push(LeaderAction::Event(LeaderEvent::Restored));
+            }
         }
         let due = marks.degrades_at_ms(self.policy.degrade_after_ms);
         if degrades && due.is_some_and(|due| now_ms >= due) {
-            marks.degraded = true;
-            out.push(LeaderAction::Event(LeaderEvent::Degraded));
+            marks.waiver = Waiver::Asked;
+            out.push(LeaderAction::Waive);
         }
     }
 

@@ -27,6 +27,7 @@ pub(crate) fn leader_action(action: &LeaderAction) -> String {
             format!("commit={commit} released={released}")
         }
         LeaderAction::PersistMembers { members } => format!("write down members {}", all(members)),
+        LeaderAction::Waive => "write down that acknowledgements are waived".to_owned(),
         LeaderAction::Close { link, reason } => format!("close {}: {reason:?}", link.0),
         LeaderAction::StepDown { epoch } => format!("step down, epoch {epoch} is newer"),
         LeaderAction::Event(event) => format!("event: {}", leader_event(event)),

@@ -149,6 +149,7 @@ impl LeaderStage {
                 leader.set_policy(now, self.policy, out);
             }
             "persisted" => leader.on_members_persisted(now, &nodes(line.arg(0)), out),
+            "waived" => leader.on_waived(now, out),
             "forget" => {
                 let forgotten = leader.forget(now, node(line.arg(0)), out);
                 return forgotten.err().map(|error| format!("{error:?}")).into_iter().collect();

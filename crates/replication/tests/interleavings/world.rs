@@ -142,6 +142,7 @@ impl World {
                     node.disconnect(now);
                 }
             }
+            LeaderAction::Waive => self.leader.on_waived(now, more),
             LeaderAction::StepDown { .. } => panic!("nobody else leads"),
             LeaderAction::ReleaseSnapshot { .. }
             | LeaderAction::Watermarks { .. }

@@ -89,6 +89,9 @@ impl World {
                 let after = self.dice.below(5 * MS);
                 self.task(slot, after, Task::Members(members));
             }
+            LeaderAction::Waive => {
+                self.with_leader(slot, |core, now, out| core.on_waived(now, out))
+            }
             LeaderAction::Close { link, reason } => {
                 self.note_close(slot, link, reason);
                 self.close(link.0 as usize, slot);
