@@ -5,8 +5,8 @@ use thiserror::Error;
 use trefoil_clock::{Epoch, NodeId, ShardId};
 
 use super::{
-    Command, ControlState, DEFAULT_KEYSPACE, Granted, MEMBERS_MAX, Member, NAME_BYTES_MAX, Shard,
-    VOTERS_ALLOWED,
+    Command, ControlState, DEFAULT_KEYSPACE, Granted, KeyspacePolicy, MEMBERS_MAX, Member,
+    MemberKind, NAME_BYTES_MAX, Origin, Shard, VOTERS_ALLOWED,
 };
 
 /// Why a command changes nothing.
@@ -102,7 +102,8 @@ impl ControlState {
             Command::Leave(node) => self.leave(*node),
             Command::SetPolicy { keyspace, policy } => {
                 let known = self.keyspaces.get_mut(keyspace);
-                *known.ok_or_else(|| Refusal::NoKeyspace(keyspace.clone()))? = *policy;
+                *known.ok_or_else(|| Refusal::NoKeyspace(keyspace.clone()))? =
+                    KeyspacePolicy { origin: Origin::Chosen, ..*policy };
                 Ok(())
             }
             Command::Electable { shard, epoch, generation, version, electable, acks } => {
@@ -178,6 +179,9 @@ impl ControlState {
             None if self.members.len() >= MEMBERS_MAX => Err(Refusal::TooManyMembers),
             _ => {
                 self.members.insert(member.node, member.clone());
+                let holds_data = |member: &&Member| member.kind == MemberKind::Data;
+                let data = self.members.values().filter(holds_data).count();
+                self.keyspaces.values_mut().for_each(|policy| policy.on_members(data));
                 Ok(())
             }
         }

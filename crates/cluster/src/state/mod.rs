@@ -24,7 +24,7 @@ pub use apply::Refusal;
 pub use command::{Command, ResignReason, RevokeReason};
 pub use directive::Directive;
 pub use member::{Addresses, Member, MemberKind, Place};
-pub use policy::{Failover, KeyspacePolicy};
+pub use policy::{Failover, KeyspacePolicy, Origin};
 pub use shard::{Granted, Reign, Shard};
 
 /// The longest name of a keyspace, region or zone, bytes.

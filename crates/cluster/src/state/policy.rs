@@ -35,9 +35,20 @@ impl Failover {
     }
 }
 
+/// Whether a person has chosen a policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Origin {
+    /// Nobody has: it follows the size of the cluster.
+    Default,
+    /// It stays as it is.
+    Chosen,
+}
+
 /// See the module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct KeyspacePolicy {
+    /// Whose wish it is.
+    pub origin: Origin,
     /// When a write is acknowledged.
     pub acks: AckPolicy,
     /// Who decides on failovers.
@@ -52,14 +63,23 @@ impl KeyspacePolicy {
     #[must_use]
     pub fn alone() -> KeyspacePolicy {
         KeyspacePolicy {
+            origin: Origin::Default,
             acks: AckPolicy {
                 acks: Acks::Async,
                 level: AckLevel::Received,
                 on_lost: OnLost::Block,
-                degrade_after_ms: 1_000,
+                degrade_after_ms: 2_000,
             },
             failover: Failover::Automatic,
             max_loss: None,
+        }
+    }
+
+    /// So many members hold data now. If nobody chose otherwise, a write is on two nodes from the third
+    /// member on before it is acknowledged; it stays so if some leave.
+    pub(super) fn on_members(&mut self, data: usize) {
+        if self.origin == Origin::Default && data >= 3 && self.acks.acks == Acks::Async {
+            self.acks.acks = Acks::SemiSync(1);
         }
     }
 }

@@ -109,7 +109,7 @@ impl ControlThread {
             cluster: identity.cluster,
             shard: SHARD,
             epoch: node.replication.epoch(),
-            policy: KeyspacePolicy { acks: node.settings.policy(), ..KeyspacePolicy::alone() },
+            policy: policy::own(&node.settings),
         };
         let (now_ms, mut out) = (uptime_ms(), Vec::new());
         let mut control = Control::new(options, start, now_ms, &mut out)

@@ -2,10 +2,22 @@
 //! alone is configured to becomes what is agreed upon.
 
 use trefoil_cluster::control::{Action, Request};
-use trefoil_cluster::state::{ControlState, DEFAULT_KEYSPACE, KeyspacePolicy};
+use trefoil_cluster::state::{ControlState, DEFAULT_KEYSPACE, KeyspacePolicy, Origin};
 use trefoil_node::config;
+use trefoil_node::settings::Settings;
 
 use super::ControlThread;
+
+/// The policy that a node founds a cluster with.
+pub(super) fn own(settings: &Settings) -> KeyspacePolicy {
+    let acks = settings.policy();
+    let alone = KeyspacePolicy::alone();
+    let origin = match settings.is_given("acks") || acks.acks != alone.acks.acks {
+        true => Origin::Chosen,
+        false => Origin::Default,
+    };
+    KeyspacePolicy { origin, acks, ..alone }
+}
 
 impl ControlThread {
     /// The policy that is agreed upon is in force here, too.

@@ -6,8 +6,8 @@ use trefoil_clock::{ClusterId, Epoch, NodeId, ShardId};
 use trefoil_replication::Acks;
 
 use crate::state::{
-    Addresses, Command, ControlState, Directive, Granted, KeyspacePolicy, Member, MemberKind,
-    Place, Refusal, RevokeReason,
+    Addresses, Command, ControlState, DEFAULT_KEYSPACE, Directive, Granted, KeyspacePolicy, Member,
+    MemberKind, Origin, Place, Refusal, RevokeReason,
 };
 
 const SHARD: ShardId = ShardId(0);
@@ -164,4 +164,26 @@ fn a_command_survives_its_encoding() {
         assert_eq!(Command::decode(&command.encode()), Ok(command));
     }
     assert!(Command::decode(&[255, 1, 2]).is_err());
+}
+
+#[test]
+fn the_third_member_makes_writes_wait_for_another_one_unless_somebody_chose_otherwise() {
+    let acks = |state: &ControlState| state.keyspaces[DEFAULT_KEYSPACE].acks.acks;
+    assert_eq!(acks(&three()), Acks::SemiSync(1));
+    let mut state = ControlState::new(ClusterId(9));
+    let policy = KeyspacePolicy { origin: Origin::Chosen, ..KeyspacePolicy::alone() };
+    let found = Command::Found { member: member(1), shard: SHARD, epoch: Epoch(4), policy };
+    let witness = Member { kind: MemberKind::Witness, ..member(2) };
+    for command in [found, Command::Join(witness), Command::Join(member(3))] {
+        state.apply(&command).expect("there is room");
+    }
+    assert_eq!(acks(&state), Acks::Async, "a witness holds no data");
+    state.apply(&Command::Join(member(4))).expect("there is room");
+    assert_eq!(acks(&state), Acks::Async, "somebody chose it");
+    let mut state = three();
+    let keyspace = DEFAULT_KEYSPACE.to_owned();
+    let policy = KeyspacePolicy::alone();
+    state.apply(&Command::SetPolicy { keyspace, policy }).expect("there is such a keyspace");
+    state.apply(&Command::Join(member(4))).expect("there is room");
+    assert_eq!(acks(&state), Acks::Async, "set by hand it stays");
 }
