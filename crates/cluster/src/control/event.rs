@@ -6,6 +6,7 @@ use trefoil_clock::{Epoch, NodeId, ShardId};
 
 use crate::controller::Lack;
 use crate::message::JoinRefused;
+use crate::raft::Index;
 use crate::state::RevokeReason;
 
 /// See the module.
@@ -82,6 +83,8 @@ pub enum Event {
     RaftLeader(NodeId),
     /// This node is not taken in.
     JoinRefused(JoinRefused),
+    /// Another release agreed upon something that this one can't read: it takes part no more.
+    Unreadable(Index),
 }
 
 impl fmt::Display for Event {
@@ -121,6 +124,12 @@ impl fmt::Display for Event {
             Event::VoterRemoved(node) => write!(f, "node {node} votes no more"),
             Event::RaftLeader(node) => write!(f, "node {node} leads the control plane"),
             Event::JoinRefused(why) => write!(f, "this node is not taken in: {why}"),
+            Event::Unreadable(at) => write!(
+                f,
+                "what the cluster agreed upon at {} is of a newer release: this node takes part no more \
+                 until it is of that release, too",
+                at.0
+            ),
         }
     }
 }

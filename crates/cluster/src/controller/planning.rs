@@ -47,9 +47,9 @@ impl Controller {
         if !shard.electable.contains(&node) {
             return Fitness::NotElectable;
         }
-        let Some(told) = told.filter(|told| {
-            sight.now_ms.saturating_sub(told.at_ms) <= self.options.candidate_ms
-        }) else {
+        let Some(told) = told
+            .filter(|told| sight.now_ms.saturating_sub(told.at_ms) <= self.options.candidate_ms)
+        else {
             return Fitness::Silent;
         };
         if !told.what.whole {
@@ -71,8 +71,7 @@ impl Controller {
         let gone = |node: NodeId| shard.granted == Granted::Yes && shard.leader == node;
         let ballot = |&node: &NodeId| {
             let told = self.reports.get(&node).filter(|_| !gone(node))?;
-            let present =
-                sight.now_ms.saturating_sub(told.at_ms) <= self.options.candidate_ms;
+            let present = sight.now_ms.saturating_sub(told.at_ms) <= self.options.candidate_ms;
             let (end, whole, healthy) = (told.what.end, told.what.whole, told.what.healthy);
             present.then_some((node, Ballot { end, whole, healthy, present }))
         };

@@ -7,7 +7,7 @@ use trefoil_clock::{Epoch, NodeId};
 use super::{Controller, Decision, Purpose, Sight};
 use crate::control::{Done, Request, RequestError, RequestId};
 use crate::raft::{Config, Index};
-use crate::state::{Command, Granted};
+use crate::state::{Command, Granted, Refusal, Shard};
 
 /// Answers that are kept for those who did not get them.
 const ANSWERS_MAX: usize = 256;
@@ -142,6 +142,10 @@ impl Controller {
                 if done {
                     return Next::Answer(Ok(Done::Unchanged));
                 }
+                let leads = |it: &Shard| it.leader == id.node;
+                if !sight.state.shards.get(&shard).is_some_and(leads) {
+                    return Next::Answer(Err(Refusal::BadElectable(id.node).into()));
+                }
                 let generation = id.generation;
                 Next::Propose(Command::Electable {
                     shard,
@@ -199,9 +203,7 @@ impl Controller {
         if !sight.state.members.contains_key(&node) {
             return Next::Answer(Err(RequestError::NoMember(node)));
         }
-        let is_needed = |shard: &crate::state::Shard| {
-            shard.leader == node || shard.electable.contains(&node)
-        };
+        let is_needed = |shard: &Shard| shard.leader == node || shard.electable.contains(&node);
         if sight.state.shards.values().any(is_needed) {
             return Next::Answer(Err(RequestError::Needed(node)));
         }

@@ -125,8 +125,7 @@ impl Controller {
     }
 
     fn is_alive(&self, sight: &Sight<'_>, row: &ProgressRow) -> bool {
-        row.heard_ms
-            .is_some_and(|at_ms| sight.now_ms.saturating_sub(at_ms) < self.options.alive_ms)
+        row.heard_ms.is_some_and(|at_ms| sight.now_ms.saturating_sub(at_ms) < self.options.alive_ms)
     }
 
     fn is_dead(&self, sight: &Sight<'_>, node: NodeId) -> bool {
@@ -171,9 +170,8 @@ impl Controller {
         let is_even_long =
             self.upkeep.even_since_ms.is_some_and(|ms| sight.now_ms.saturating_sub(ms) >= even_ms);
         if voters > wanted || is_even_long {
-            let leads = |node: NodeId| {
-                sight.state.shards.values().any(|shard| shard.leader == node)
-            };
+            let leads =
+                |node: NodeId| sight.state.shards.values().any(|shard| shard.leader == node);
             let last = spares.clone().filter(|&node| !leads(node)).last();
             return last.or_else(|| spares.next()).map(|node| without(sight.config, node));
         }
@@ -187,23 +185,25 @@ impl Controller {
     /// To whom leadership of the control plane would go.
     pub(super) fn successor(&self, sight: &Sight<'_>) -> Option<NodeId> {
         let leads = |node: NodeId| sight.state.shards.values().any(|shard| shard.leader == node);
-        let fit = |row: &&ProgressRow| {
-            row.is_voter && row.node != self.own && self.is_close(sight, row)
-        };
+        let fit =
+            |row: &&ProgressRow| row.is_voter && row.node != self.own && self.is_close(sight, row);
         let nodes = sight.progress.iter().filter(fit).map(|row| row.node);
         nodes.min_by_key(|&node| (leads(node), !self.is_witness(sight, node), node))
     }
 
     /// A node that leads the shard should not also decide about it: its death would cost two elections.
     fn must_transfer(&self, sight: &Sight<'_>) -> Option<NodeId> {
-        let leads = sight.state.shards.values().any(|shard| {
-            shard.leader == self.own && shard.granted == Granted::Yes
-        });
+        let leads = sight
+            .state
+            .shards
+            .values()
+            .any(|shard| shard.leader == self.own && shard.granted == Granted::Yes);
         let leaves = !sight.config.is_voter(self.own) || sight.state.barred.contains(&self.own);
         let quiet = self.stage == Stage::Watching && sight.may_reconfigure;
-        let rested = self.upkeep.transferred_ms.is_none_or(|at_ms| {
-            sight.now_ms.saturating_sub(at_ms) >= self.options.transfer_ms
-        });
+        let rested = self
+            .upkeep
+            .transferred_ms
+            .is_none_or(|at_ms| sight.now_ms.saturating_sub(at_ms) >= self.options.transfer_ms);
         if !(leads || leaves) || !quiet || !rested {
             return None;
         }

@@ -32,6 +32,12 @@ pub enum StartError {
     /// Nobody votes, or somebody is voter and learner.
     #[error("the configuration at {} of the control log makes no cluster", .0.0)]
     BadConfig(Index),
+    /// What was agreed upon is of another release.
+    #[error("what was agreed upon up to {} of the control log can't be read by this release", .0.0)]
+    Unreadable(Index),
+    /// A founder's host, region or zone has too long a name.
+    #[error("the name of this node's host, region or zone is too long")]
+    LongName,
 }
 
 impl Start {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use trefoil_clock::{Epoch, NodeId, ShardId};
 use trefoil_replication::Acks;
 
-use super::{Addresses, ControlState, Granted};
+use super::{Addresses, ControlState, Granted, MemberKind};
 
 /// What a node is to do for a shard.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,9 +41,12 @@ impl ControlState {
     /// What `node` is to do for `shard`.
     #[must_use]
     pub fn directive(&self, shard: ShardId, node: NodeId) -> Directive {
-        let (Some(shard), Some(_)) = (self.shards.get(&shard), self.members.get(&node)) else {
+        let (Some(shard), Some(member)) = (self.shards.get(&shard), self.members.get(&node)) else {
             return Directive::Nothing;
         };
+        if member.kind == MemberKind::Witness {
+            return Directive::Nothing;
+        }
         let epoch = shard.epoch;
         if shard.granted == Granted::Revoked {
             return Directive::Fence { epoch };
