@@ -14,8 +14,21 @@ FIELDS = ["name", "arity", "flags", "first key", "last key", "step", "categories
 SUBCOMMANDS = len(FIELDS)
 UNORDERED = {"flags", "categories", "tips"}
 
-# Commands that Valkey has not: families of our own; its DEBUG declares no subcommands.
-OURS = ("consistency", "keyspace", "replication", "session", "debug|")
+# Commands that Valkey has not: families of our own; its DEBUG declares no subcommands, and SENTINEL is
+# there only in its Sentinel mode.
+OURS = (
+    "consistency",
+    "keyspace",
+    "replication",
+    "session",
+    "debug|",
+    "sentinel",
+    "cluster|demote-voter",
+    "cluster|members",
+    "cluster|promote-voter",
+    "cluster|view",
+    "cluster|voters",
+)
 
 # (command, field): words only Valkey has, words only we have. All but the first as in Redis 7.2.
 DIFFERENT = {

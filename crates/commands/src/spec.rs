@@ -195,6 +195,10 @@ pub enum Group {
     Pubsub,
     /// MULTI and what belongs to it.
     Transactions,
+    /// The cluster that a node belongs to.
+    Cluster,
+    /// What clients of Sentinel ask.
+    Sentinel,
 }
 
 impl Group {
@@ -209,6 +213,8 @@ impl Group {
             Group::Server => "server",
             Group::Pubsub => "pubsub",
             Group::Transactions => "transactions",
+            Group::Cluster => "cluster",
+            Group::Sentinel => "sentinel",
         }
     }
 }

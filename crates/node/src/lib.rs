@@ -37,5 +37,6 @@ pub mod settings;
 pub mod snapshot;
 mod sync;
 pub mod table;
+mod topology;
 pub mod transaction;
 pub mod worker;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::clients::{ClientRecord, NO_COMMAND};
-use crate::diverged::Reapply;
+use crate::diverged::{Diff, Reapply};
 use crate::freshness::Freshness;
 use crate::mail::Address;
 use crate::pubsub::Subscriptions;
@@ -80,6 +80,8 @@ pub struct Session {
     pub silence: Silence,
     /// How far REPLICATION DIVERGED APPLY has come.
     pub(crate) reapply: Option<Box<Reapply>>,
+    /// The same of REPLICATION DIVERGED DIFF.
+    pub(crate) diff: Option<Box<Diff>>,
     /// What WAIT and WAITAOF wait for.
     pub waiting: Option<Box<Waiting>>,
     /// What WATCH and MULTI began.
@@ -97,6 +99,10 @@ pub struct Waiting {
     pub until_ms: u64,
     /// For this record to be durable.
     pub target: Lsn,
+    /// The reign in which it began to wait: in another one, that record may be another.
+    pub reign: u64,
+    /// For the answer to this request to the cluster.
+    pub(crate) asked: Option<u64>,
     /// Sessions that wait, this one included.
     counted: Arc<AtomicU64>,
 }
@@ -106,7 +112,7 @@ impl Waiting {
     #[must_use]
     pub fn new(until_ms: u64, target: Lsn, counted: &Arc<AtomicU64>) -> Waiting {
         counted.fetch_add(1, Relaxed);
-        Waiting { until_ms, target, counted: Arc::clone(counted) }
+        Waiting { until_ms, target, reign: 0, asked: None, counted: Arc::clone(counted) }
     }
 }
 
@@ -145,6 +151,7 @@ impl Session {
             published: (NO_COMMAND, 0),
             silence: Silence::None,
             reapply: None,
+            diff: None,
             waiting: None,
             transaction: None,
             subscriptions: None,

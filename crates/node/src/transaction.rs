@@ -24,6 +24,10 @@ const DATABASES: i64 = 16;
 #[derive(Default)]
 pub struct Transaction {
     watched: Vec<Watched>,
+    /// The reign in which the first of them was watched: versions mean nothing in another.
+    reign: u64,
+    /// Keys were watched, and it is not known any more whether they are unchanged.
+    watch_lost: bool,
     queue: Option<Queue>,
 }
 
@@ -117,13 +121,52 @@ impl Session {
     /// UNWATCH.
     pub(crate) fn unwatch(&mut self) {
         match &mut self.transaction {
-            Some(transaction) if transaction.queue.is_some() => transaction.watched.clear(),
+            Some(transaction) if transaction.queue.is_some() => {
+                transaction.watched.clear();
+                transaction.watch_lost = false;
+            }
             transaction => *transaction = None,
         }
+    }
+
+    /// Nobody watches any more what was watched at a leader: the next EXEC comes to nothing.
+    pub fn lose_watch(&mut self) {
+        self.transaction.get_or_insert_default().watch_lost = true;
+    }
+
+    /// Whether keys were watched that nobody has watched since.
+    pub(crate) fn has_lost_watch(&self, reign: u64) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.has_lost_watch(reign))
+    }
+
+    /// The queue leaves for the leader; here the transaction is over.
+    pub(crate) fn take_queue(&mut self) -> Option<Box<Queue>> {
+        let queue = self.transaction.as_mut()?.queue.take();
+        self.reset_transaction();
+        queue.map(Box::new)
+    }
+
+    /// It comes back, since the leader did not execute it.
+    pub fn put_queue_back(&mut self, queue: Queue) {
+        self.begin_transaction();
+        self.record.queued.store(queue.len() as i32, Relaxed);
+        self.transaction.get_or_insert_default().queue = Some(queue);
     }
 }
 
 impl Transaction {
+    /// Keys are watched from now on, in this reign.
+    pub(crate) fn begin_watching(&mut self, reign: u64) {
+        if self.watched.is_empty() {
+            self.reign = reign;
+        }
+    }
+
+    /// Whether it is not known any more if the watched keys are unchanged.
+    pub(crate) fn has_lost_watch(&self, reign: u64) -> bool {
+        self.watch_lost || (!self.watched.is_empty() && self.reign != reign)
+    }
+
     /// Remembers a key as it is now. The transaction holds its stripe, and `db` is selected.
     pub(crate) fn watch(&mut self, txn: &mut Txn<'_>, db: u8, bytes: &[u8]) {
         if self.watched.iter().any(|watched| watched.db == db && *watched.key == *bytes) {
@@ -195,7 +238,7 @@ impl Queue {
         self.needs_gate |= match entry.run {
             Run::Data(_, locking) => matches!(locking, Locking::Walks | Locking::Exclusive),
             // It may look into stripes by itself.
-            Run::Node(_) => entry.spec.group == Group::Server,
+            Run::Node(_) => matches!(entry.spec.group, Group::Server | Group::Cluster),
         };
         if entry.spec.name == "select"
             && let Some(db @ 0..DATABASES) = parse_i64(args.get(1))
@@ -213,6 +256,16 @@ impl Queue {
     #[must_use]
     pub fn flags(&self) -> Flags {
         self.flags
+    }
+
+    /// The database that is selected behind the commands.
+    pub(crate) fn db(&self) -> u8 {
+        self.db
+    }
+
+    /// The commands, in order.
+    pub fn commands(&self) -> impl Iterator<Item = Args<'_>> {
+        self.calls().map(|call| call.args)
     }
 
     /// How many commands are queued.

@@ -4,16 +4,20 @@
 //! language can carry it. What is there during a whole walk is met at least once, however the index
 //! grows or shrinks meanwhile.
 
+use std::ops::ControlFlow;
+
 use crate::entry::{Entry, Kind, SharedBytes, Value};
 use crate::key::STRIPES;
 use crate::keyspace::Keyspace;
 use crate::record::Effect;
 use crate::record::codec::{Table, encode_version};
+use crate::slot::{SLOTS, slot_of};
 use crate::stripe::place_of;
 use crate::txn::Writer;
 
 const STRIPE_SHIFT: u32 = 38;
 const PLACE_DROPPED_BITS: u32 = 64 - STRIPE_SHIFT;
+const SLOTS_PER_STRIPE: u16 = SLOTS / STRIPES as u16;
 const CURSOR_END: u64 = (STRIPES as u64) << STRIPE_SHIFT;
 
 /// A key that a walk met.
@@ -84,6 +88,35 @@ pub(crate) fn scan_table(
         place = 0;
     }
     0
+}
+
+/// Visits the live keys of a slot of a database, holding its stripe's lock, until `visit` has enough.
+pub fn visit_slot(
+    keyspace: &Keyspace,
+    writer: &Writer,
+    db: u8,
+    slot: u16,
+    mut visit: impl FnMut(&[u8]) -> ControlFlow<()>,
+) {
+    let table = keyspace.table_of(db);
+    if !keyspace.has_table(table) || slot >= SLOTS {
+        return;
+    }
+    let held = keyspace.hold(table, slot / SLOTS_PER_STRIPE);
+    let shift = u64::BITS - SLOTS_PER_STRIPE.trailing_zeros();
+    let nth = u64::from(slot % SLOTS_PER_STRIPE);
+    let mut enough = false;
+    let mut next = Some(nth << shift);
+    while let Some(place) = next.filter(|place| place >> shift == nth && !enough) {
+        next = held.state().index.visit_bucket(place, place_of(keyspace.hasher()), |pointer| {
+            let entry = Entry::from_pointer(pointer);
+            let is_live = entry.deadline().is_none_or(|deadline| deadline > writer.data_ms());
+            // A bucket of a small index holds keys of its neighbours, too.
+            if !enough && is_live && slot_of(entry.key()) == slot {
+                enough = visit(entry.key()).is_break();
+            }
+        });
+    }
 }
 
 /// A live key of a database, about uniformly. None: there is none, as far as can be seen.

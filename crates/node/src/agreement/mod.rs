@@ -4,6 +4,7 @@
 //! Invariants: a wish that is replaced by a newer one of its kind was not needed any more; an answer
 //! is kept until it is asked for, or too many others came.
 
+mod failovers;
 mod lease;
 mod membership;
 mod requests;
@@ -17,6 +18,7 @@ use trefoil_cluster::control::ControlView;
 
 use crate::node::Node;
 
+pub use failovers::{FailoverState, Failovers};
 pub use lease::Lease;
 pub use membership::{Membership, Seen};
 pub use requests::{Answer, Asked, Requests};
@@ -30,6 +32,8 @@ pub struct Agreement {
     pub wishes: Wishes,
     /// What people want.
     pub requests: Requests,
+    /// The failover that this node's clients asked for.
+    pub failovers: Failovers,
     /// What gossip shows.
     pub membership: Membership,
     managed: AtomicBool,
@@ -44,6 +48,7 @@ impl Default for Agreement {
             lease: Lease::free(),
             wishes: Wishes::default(),
             requests: Requests::default(),
+            failovers: Failovers::default(),
             membership: Membership::default(),
             managed: AtomicBool::new(false),
             view: Mutex::default(),

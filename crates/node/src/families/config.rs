@@ -3,8 +3,9 @@
 use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Group, Spec};
 
 use super::help::{container, help, reply_help};
+use super::keyspace;
 use super::ordered::configure;
-use crate::config;
+use crate::config::{self, ConfigError};
 use crate::handler::{Flow, NodeCall, NodeHandler};
 
 /// The family's commands.
@@ -88,6 +89,14 @@ fn set(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     let words: Vec<&[u8]> = call.args.skip(2).iter().collect();
     let pairs: Vec<(&[u8], &[u8])> =
         words.as_chunks::<2>().0.iter().map(|[name, value]| (*name, *value)).collect();
+    let is_agreed_upon =
+        |name: &[u8]| call.worker.node.agreement.is_managed() && keyspace::is_agreed_upon(name);
+    if let Some((name, _)) = pairs.iter().find(|(name, _)| is_agreed_upon(name)) {
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        let reason = format!("the cluster agrees on it: KEYSPACE ALTER default {name} ...");
+        let error = ConfigError::Refused { name, reason };
+        return Err(CommandError::Detailed(format!("ERR {error}")));
+    }
     configure(call, &pairs, |error| CommandError::Detailed(format!("ERR {error}")))
 }
 

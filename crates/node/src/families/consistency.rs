@@ -39,10 +39,7 @@ const BASE: Spec = Spec {
     ..Spec::BASE
 };
 
-const LOST: CommandError = CommandError::Other(
-    "LOSTBRANCH what this session has seen is no part of the data any more; SESSION RESUME, RESET or a \
-     new connection begins anew",
-);
+const LOST: CommandError = CommandError::Other(crate::worker::LOST);
 
 const ASKING: Command<NodeHandler> = Command::new(
     Spec {
@@ -181,8 +178,6 @@ fn token(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
         let last = worker.node.keyspace.sequencer().last_lsn();
         call.depends_on = last;
         replication.epochs().position(last)
-    } else if session.freshness.as_ref().is_some_and(|freshness| freshness.is_peer) {
-        return Err(CommandError::Other("MASTERDOWN this node does not lead any more"));
     } else {
         let view = &worker.follower;
         let seen = session.seen(&worker.node, view);
@@ -315,10 +310,11 @@ fn leader(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     if !call.args.get(2).eq_ignore_ascii_case(own.as_bytes()) {
         return Err(CommandError::Other("MASTERDOWN this is another node"));
     }
-    if !replication.is_leading() {
+    if !call.worker.serves_peers() {
         return Err(CommandError::Other("MASTERDOWN this node does not lead"));
     }
-    call.session.freshness.get_or_insert_default().is_peer = true;
+    let reign = replication.reign();
+    call.session.freshness.get_or_insert_default().peer_of_reign = Some(reign);
     call.reply().ok();
     Ok(Flow::Continue)
 }

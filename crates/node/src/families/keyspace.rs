@@ -1,5 +1,7 @@
 //! KEYSPACE: the keyspaces and their policies. There is one, `default`.
 
+mod policy;
+
 use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Group, Spec};
 
 use super::fields::Fields;
@@ -7,6 +9,8 @@ use super::help::{container, help, reply_help};
 use super::ordered::configure;
 use crate::config::{self, ConfigError, Value};
 use crate::handler::{Flow, NodeCall, NodeHandler};
+
+pub(super) use policy::is_agreed_upon;
 
 /// The family's commands.
 pub(super) const COMMANDS: &[Command<NodeHandler>] = &[Command {
@@ -20,7 +24,7 @@ pub(super) const COMMANDS: &[Command<NodeHandler>] = &[Command {
         ..Spec::BASE
     },
     run: container,
-    subcommands: &[ALTER, HELP, INFO, LIST],
+    subcommands: &[ALTER, HELP, INFO, LIST, SHOW],
 }];
 
 /// The keyspace of databases 0 to 15.
@@ -77,6 +81,9 @@ const INFO: Command<NodeHandler> = Command::new(
     info,
 );
 
+const SHOW: Command<NodeHandler> =
+    Command::new(Spec { name: "show", summary: "The same as KEYSPACE INFO.", ..INFO.spec }, info);
+
 fn info(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     check_name(call, 2)?;
     let node = &call.worker.node;
@@ -95,6 +102,7 @@ fn info(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
             }
         }
     }
+    policy::show(&policy::agreed(node), &mut fields);
     fields.text("databases", "0-15");
     fields.number("keys", (0..16).map(|db| node.keyspace.len(db)).sum());
     fields.number("memory", node.keyspace.memory());
@@ -132,7 +140,8 @@ const ALTER: Command<NodeHandler> = Command::new(
     alter,
 );
 
-/// The same as CONFIG SET of these parameters while there is one keyspace.
+/// The same as CONFIG SET of these parameters while there is one keyspace; in a cluster, what is agreed
+/// upon.
 fn alter(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     check(call.args.get(2))?;
     let words: Vec<&[u8]> = call.args.skip(3).iter().collect();
@@ -140,19 +149,27 @@ fn alter(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     if !rest.is_empty() {
         return Err(CommandError::WrongArity("keyspace|alter"));
     }
-    let is_option = |name: &[u8]| OPTIONS.iter().any(|o| name.eq_ignore_ascii_case(o.as_bytes()));
+    let options = || OPTIONS.iter().chain(policy::OWN).copied();
+    let is_option = |name: &[u8]| options().any(|o| name.eq_ignore_ascii_case(o.as_bytes()));
     if let Some([name, _]) = pairs.iter().find(|[name, _]| !is_option(name)) {
-        let (name, options) = (shown(name), OPTIONS.join(", "));
+        let (name, options) = (shown(name), options().collect::<Vec<_>>().join(", "));
         let text = format!("ERR '{name}' can't be altered; what can: {options}");
         return Err(CommandError::Detailed(text));
     }
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
-    configure(call, &pairs, |error| match error {
+    if policy::is_to_be_agreed(&call.worker.node, &pairs) {
+        return policy::alter(call, &pairs);
+    }
+    configure(call, &pairs, refused)
+}
+
+fn refused(error: ConfigError) -> CommandError {
+    match error {
         ConfigError::Refused { name, reason } => {
             CommandError::Detailed(format!("ERR {name}: {reason}"))
         }
         ConfigError::Unknown(_) => CommandError::Syntax,
-    })
+    }
 }
 
 const HELP: Command<NodeHandler> = help(|call| {
@@ -162,12 +179,13 @@ const HELP: Command<NodeHandler> = help(|call| {
             "KEYSPACE <subcommand> [<arg> ...]. Subcommands are:",
             "LIST",
             "    Names of keyspaces.",
-            "INFO [<keyspace>]",
+            "INFO [<keyspace>] | SHOW [<keyspace>]",
             "    Policies and size of a keyspace.",
             "ALTER <keyspace> <option> <value> [<option> <value> ...]",
             "    Change policies, all or none: fsync always|everysec|no,",
             "    acks async|semi-sync:k|sync, ack-level received|flushed|applied,",
-            "    on-lost-acks block|degrade, degrade-after <milliseconds>.",
+            "    on-lost-acks block|degrade, degrade-after <milliseconds>,",
+            "    failover automatic|manual, max-loss <records>|any.",
             "HELP",
             "    These lines.",
         ],
@@ -196,7 +214,7 @@ mod tests {
                 (
                     "KEYSPACE ALTER default mode x",
                     "-ERR 'mode' can't be altered; what can: fsync, acks, ack-level, on-lost-acks, \
-                     degrade-after",
+                     degrade-after, failover, max-loss",
                 ),
                 (
                     "KEYSPACE ALTER default fsync no acks",

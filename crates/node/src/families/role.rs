@@ -52,7 +52,16 @@ const SLAVEOF: Command<NodeHandler> = Command::new(
     replicaof,
 );
 
+/// Who leads a cluster is agreed upon.
+const MANAGED: CommandError = CommandError::Other(
+    "ERR the cluster agrees on who leads and who follows; FAILOVER asks for another leader",
+);
+
 fn replicaof(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
+    if call.worker.node.agreement.is_managed() {
+        call.session.waiting = None;
+        return Err(MANAGED);
+    }
     let (host, port) = (call.args.get(1), call.args.get(2));
     if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
         return lead(call);
@@ -163,7 +172,7 @@ fn slave(call: &mut NodeCall<'_>) {
 }
 
 /// Whether the node is what Redis calls a master: it leads, or will go on to.
-pub(super) fn is_master(replication: &Replication) -> bool {
+pub(crate) fn is_master(replication: &Replication) -> bool {
     match replication.role() {
         Role::Leading | Role::Recovering => true,
         // Whoever asks for a master must not be sent to one that was deposed.
@@ -278,6 +287,20 @@ mod tests {
                 ("SLAVEOF NO ONE", "+OK"),
                 ("CONFIG GET slaveof", "*2 $7 slaveof $0"),
             ],
+        );
+        assert_eq!(orders(&node), []);
+    }
+
+    #[test]
+    fn a_member_of_a_cluster_is_given_no_orders() {
+        let mut node = TestNode::new();
+        let mut client = node.client();
+        node.node.agreement.set_managed(true);
+        let refused = "-ERR the cluster agrees on who leads and who follows; FAILOVER asks for another \
+                       leader";
+        node.check(
+            &mut client,
+            &[("REPLICAOF NO ONE", refused), ("REPLICAOF h 1", refused), ("SLAVEOF h x", refused)],
         );
         assert_eq!(orders(&node), []);
     }

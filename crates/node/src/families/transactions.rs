@@ -107,6 +107,7 @@ fn watch(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     let (db, worker) = (call.session.db, &mut *call.worker);
     let keyspace = &worker.node.keyspace;
     let transaction = call.session.transaction.get_or_insert_default();
+    transaction.begin_watching(worker.node.replication.reign());
     for key in call.args.skip(1) {
         let mut stripes = vec![StripeId::of(keyspace, db, &keyspace.key(key))];
         let mut txn = Txn::several(keyspace, &mut worker.writer, db, &mut stripes);

@@ -12,6 +12,7 @@ use super::role;
 use crate::handler::{Flow, NodeCall, NodeHandler};
 use crate::replication::FollowerRow;
 use crate::session::Waiting;
+use crate::worker::{LOST, UNBLOCKED};
 
 /// The family's commands.
 pub(super) const COMMANDS: &[Command<NodeHandler>] = &[WAIT, WAITAOF];
@@ -45,6 +46,7 @@ fn wait(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
          replica is configured to be writable (which is not the default) writes to replicas are \
          just local and are not propagated.",
     )?;
+    refuse_lost(call)?;
     let wanted = integer(call, 1)?;
     let timeout_ms = timeout(call, 2)?;
     let target = target(call);
@@ -79,6 +81,7 @@ fn waitaof(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
         "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas \
          are just local and are not propagated.",
     )?;
+    refuse_lost(call)?;
     let local = integer(call, 1)?;
     if !(0..=1).contains(&local) {
         return Err(CommandError::Other("ERR value is out of range, value must between 0 and 1"));
@@ -115,8 +118,24 @@ fn refuse_on_follower(call: &mut NodeCall<'_>, text: &'static str) -> Result<(),
     Err(CommandError::Other(if was_waiting { UNBLOCKED } else { text }))
 }
 
-const UNBLOCKED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed \
-                         (master -> replica?)";
+/// What was written must still be there, or counting who has it means nothing.
+fn refuse_lost(call: &mut NodeCall<'_>) -> Result<(), CommandError> {
+    let (worker, session) = (&mut *call.worker, &mut *call.session);
+    let reign = worker.node.replication.reign();
+    if session.waiting.as_ref().is_some_and(|waiting| waiting.reign != reign) {
+        session.waiting = None;
+        return Err(CommandError::Other(UNBLOCKED));
+    }
+    // Who wrote through this node while it followed has a clock.
+    if session.waiting.is_none() && session.freshness.is_some() {
+        worker.follower.refresh(&worker.node);
+        let seen = session.seen(&worker.node, &worker.follower);
+        if worker.follower.has_lost(seen) {
+            return Err(CommandError::Other(LOST));
+        }
+    }
+    Ok(())
+}
 
 /// How many followers that get records have come so far.
 fn count(call: &mut NodeCall<'_>, has: impl Fn(&FollowerRow) -> bool) -> i64 {
@@ -153,13 +172,16 @@ fn is_over(call: &mut NodeCall<'_>, timeout_ms: u64) -> bool {
     }
     let now_ms = call.worker.writer.now_ms;
     let target = target(call);
-    let waiters = &call.worker.node.counters.waiting;
+    let node = &call.worker.node;
+    let (waiters, reign) = (&node.counters.waiting, node.replication.reign());
     let waiting = call.session.waiting.get_or_insert_with(|| {
         let until_ms = match timeout_ms {
             0 => u64::MAX,
             timeout_ms => now_ms.saturating_add(timeout_ms),
         };
-        Box::new(Waiting::new(until_ms, target, waiters))
+        let mut waiting = Waiting::new(until_ms, target, waiters);
+        waiting.reign = reign;
+        Box::new(waiting)
     });
     now_ms >= waiting.until_ms
 }

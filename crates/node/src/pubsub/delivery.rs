@@ -39,7 +39,7 @@ pub struct Delivery {
 
 impl Delivery {
     /// What follows the header.
-    #[cfg(all(test, shuttle))]
+    #[cfg(test)]
     pub(crate) fn body(&self) -> &SharedBytes {
         &self.body
     }

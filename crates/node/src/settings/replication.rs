@@ -60,7 +60,14 @@ pub struct ReplicationSettings {
     pub region: RwLock<Vec<u8>>,
     /// A label.
     pub zone: RwLock<Vec<u8>>,
+    /// What the node does for its cluster: [`MEMBER_KINDS`].
+    pub member_kind: AtomicU8,
+    /// What clients of Sentinel call the leader: names, separated by blanks.
+    pub sentinel_name: RwLock<Vec<u8>>,
 }
+
+/// The words of `member-kind`: it holds data and may vote; it votes only.
+pub const MEMBER_KINDS: &[&str] = &["data", "witness"];
 
 impl ReplicationSettings {
     /// When a write is acknowledged.
@@ -85,12 +92,24 @@ impl ReplicationSettings {
         }
     }
 
+    /// What clients of Sentinel call the leader.
+    #[must_use]
+    pub fn sentinel_names(&self) -> Vec<String> {
+        text(&self.sentinel_name).split_ascii_whitespace().map(str::to_owned).collect()
+    }
+
     /// The leader that the configuration names: its host, and its port for clients.
     #[must_use]
     pub fn replicaof(&self) -> Option<(String, u16)> {
         let text = text(&self.replicaof);
         let (host, port) = text.split_once(' ')?;
         Some((host.to_string(), port.parse().ok()?))
+    }
+
+    /// Whether this node votes only, and holds no data.
+    #[must_use]
+    pub fn is_witness(&self) -> bool {
+        self.member_kind.load(Relaxed) != 0
     }
 
     /// Shown by CONFIG GET and kept by CONFIG REWRITE once REPLICAOF was given. None: NO ONE.
@@ -135,6 +154,8 @@ impl Default for ReplicationSettings {
             announce_port: AtomicU64::new(0),
             region: RwLock::default(),
             zone: RwLock::default(),
+            sentinel_name: RwLock::new(b"mymaster".into()),
+            member_kind: AtomicU8::new(0),
         }
     }
 }

@@ -39,6 +39,12 @@ impl ControlThread {
             }
             Action::Directive(directive) => self.direct(directive),
             Action::Lease { until_ms } => {
+                // It falls when others begin to vote, and when it is over.
+                if self.lease_until_ms.is_some_and(|before| until_ms < before)
+                    && node.agreement.lease.is_required()
+                {
+                    node.agreement.lease.require();
+                }
                 self.lease_until_ms = Some(until_ms);
                 node.renew_lease(until_ms);
             }
@@ -69,7 +75,7 @@ impl ControlThread {
                     self.gossiping.meet(uptime_ms(), &view);
                     self.carry_out_gossip()?;
                 }
-                self.node.agreement.set_view(view);
+                self.node.publish_view(view);
                 self.become_managed(managed);
                 self.node.note_answer();
             }
@@ -157,7 +163,7 @@ impl ControlThread {
         Ok(())
     }
 
-    fn agreed_epoch(&self) -> Epoch {
+    pub(super) fn agreed_epoch(&self) -> Epoch {
         self.control.state().shards.get(&SHARD).map_or(Epoch::default(), |shard| shard.epoch)
     }
 

@@ -3,6 +3,7 @@
 use crate::config::place::Place;
 use crate::config::shape::{Shape, YES_NO};
 use crate::replication::{AckLevel, Acks, OnLost};
+use crate::settings::MEMBER_KINDS;
 
 use super::{ANY, COUNT, Parameter, parameter};
 
@@ -245,6 +246,23 @@ pub(super) const REPLICATION: &[Parameter] = &[
     )
     .at_start(),
     parameter(
+        "member-kind",
+        Shape::Word(MEMBER_KINDS),
+        Place::Word(|s| &s.replication.member_kind),
+        "data",
+        "What this node does for its cluster: it holds data and may vote (data), or it votes only \
+         (witness); `trefoil witness` starts one.",
+    )
+    .at_start(),
+    parameter(
+        "sentinel-name",
+        Shape::Checked(names),
+        Place::Text(|s| &s.replication.sentinel_name),
+        "mymaster",
+        "What clients of Sentinel call the leader: names, separated by spaces. The keyspace's own name is \
+         answered as well.",
+    ),
+    parameter(
         "repl-backlog-size",
         Shape::Memory(1, ANY),
         Place::Remembered,
@@ -306,6 +324,14 @@ fn acks(text: &[u8]) -> Result<Vec<u8>, &'static str> {
     let acks = std::str::from_utf8(text).ok().and_then(Acks::parse);
     let acks = acks.ok_or("argument must be async, semi-sync:k with k from 1 to 64, or sync")?;
     Ok(acks.to_string().into_bytes())
+}
+
+/// Each of them goes into a message of words between blanks.
+fn names(text: &[u8]) -> Result<Vec<u8>, &'static str> {
+    const WRONG: &str = "argument must be names of printable characters, separated by spaces";
+    let text = std::str::from_utf8(text).map_err(|_| WRONG)?;
+    let names: Vec<&str> = text.split_ascii_whitespace().collect();
+    if names.iter().all(|name| is_host(name)) { Ok(names.join(" ").into()) } else { Err(WRONG) }
 }
 
 /// `off` is kept as it is said. A host's name is looked up when it is used.

@@ -1,6 +1,7 @@
 //! INFO: what a node tells about itself, in Redis's sections and with Redis's names where a field
 //! means the same. Fields of our own begin with `trefoil_` or are about the log.
 
+mod cluster;
 mod replication;
 mod sections;
 mod text;

@@ -19,7 +19,7 @@ pub(super) fn replication(seen: &Seen<'_>, lines: &mut Lines) {
         as_slave(seen, lines);
     }
     followers(node, lines);
-    lines.field("master_failover_state", "no-failover");
+    super::cluster::failover(node, lines);
     let end = if is_master { last } else { node.log.appended() };
     history(node, end, lines);
     backlog(node, end, lines);
@@ -122,7 +122,8 @@ fn backlog(node: &Node, end: Lsn, lines: &mut Lines) {
 fn own(node: &Node, last: Lsn, lines: &mut Lines) {
     let (replication, policy) = (&node.replication, node.settings.policy());
     let rows = replication.followers();
-    lines.field("trefoil_role", replication.role().name());
+    let is_witness = node.settings.replication.is_witness();
+    lines.field("trefoil_role", if is_witness { "witness" } else { replication.role().name() });
     lines.field("trefoil_node", replication.identity().node);
     lines.field("trefoil_cluster", replication.cluster());
     lines.field("epoch", replication.epoch());

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::cluster::cluster;
 use super::host;
 use super::replication::{self, replication};
 use super::text::Lines;
@@ -44,7 +45,7 @@ pub(super) const ALL: &[Section] = &[
     section("CPU", cpu),
     Section { is_default: false, ..section("Commandstats", commandstats) },
     section("Errorstats", errorstats),
-    section("Cluster", |_, lines| lines.field("cluster_enabled", 0)),
+    section("Cluster", cluster),
     section("Keyspace", keyspace),
 ];
 

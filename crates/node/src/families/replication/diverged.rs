@@ -4,6 +4,8 @@ use trefoil_commands::{Arg, ArgKind, Command, CommandError, Flags, Spec, parse_i
 use trefoil_log::{DivergedName, FsDisk, list_diverged, remove_diverged};
 
 use super::ABOUT;
+use super::copy::{fetch, store};
+use super::diff::diff;
 use crate::diverged::{self, DivergedError, Reapply, Receipt};
 use crate::families::fields::{Fields, write_all};
 use crate::handler::{Flow, NodeCall, NodeHandler};
@@ -24,8 +26,11 @@ pub(super) const DIVERGED: Command<NodeHandler> = Command::new(
             ArgKind::OneOf(&[
                 Arg::word("list", "LIST"),
                 Arg::behind("show", "SHOW", ArgKind::String),
+                Arg::behind("diff", "DIFF", ArgKind::String),
                 Arg::behind("apply", "APPLY", ArgKind::String),
                 Arg::behind("drop", "DROP", ArgKind::String),
+                Arg::behind("fetch", "FETCH", ArgKind::String),
+                Arg::behind("store", "STORE", ArgKind::String),
             ]),
         )],
         ..ABOUT
@@ -38,22 +43,25 @@ fn diverged(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
     match (verb.as_slice(), call.args.len()) {
         (b"list", 3) => list(call),
         (b"show", 4 | 5) => show(call),
+        (b"diff", 4 | 5) => diff(call),
         (b"apply", 4 | 5) => apply(call),
         (b"drop", 4) => remove(call),
+        (b"fetch", 5) => fetch(call),
+        (b"store", 6) => store(call),
         _ => Err(CommandError::Syntax),
     }
 }
 
-fn failed(error: DivergedError) -> CommandError {
+pub(super) fn failed(error: DivergedError) -> CommandError {
     CommandError::Detailed(format!("ERR {error}"))
 }
 
-fn disk(call: &NodeCall<'_>) -> Result<FsDisk, CommandError> {
+pub(super) fn disk(call: &NodeCall<'_>) -> Result<FsDisk, CommandError> {
     diverged::disk(&call.worker.node.settings).map_err(failed)
 }
 
 /// The id that is the third argument.
-fn wanted(call: &NodeCall<'_>) -> String {
+pub(super) fn wanted(call: &NodeCall<'_>) -> String {
     String::from_utf8_lossy(call.args.get(3)).into_owned()
 }
 
@@ -163,8 +171,7 @@ fn apply(call: &mut NodeCall<'_>) -> Result<Flow, CommandError> {
 fn refusal(node: &Node) -> Option<&'static str> {
     if !node.replication.is_leading() {
         return Some(
-            "only a leader writes: copy the archive's file into the leader's data directory and \
-             apply it there",
+            "only a leader writes: `trefoil diverged apply` copies the archive to it and applies it there",
         );
     }
     if node.replication.is_blocked() {

@@ -1,5 +1,7 @@
 //! REPLICATION: what is promised about acknowledged writes, how far followers are, who is electable.
 
+mod copy;
+mod diff;
 mod diverged;
 mod lag;
 mod members;
@@ -59,9 +61,12 @@ const HELP: Command<NodeHandler> = help(|call| {
             "    A follower that is gone for good counts no more, and nothing is kept for it.",
             "PEER",
             "    The port for other nodes.",
-            "DIVERGED LIST | SHOW <id> [<count>] | APPLY <id> [IF-UNCHANGED] | DROP <id>",
-            "    What was cut off from the log: list it, show its changes, write again those whose",
-            "    keys have not changed since, delete it.",
+            "DIVERGED LIST | SHOW <id> [<count>] | DIFF <id> [<count>] | APPLY <id> [IF-UNCHANGED] |",
+            "DROP <id>",
+            "    What was cut off from the log: list it, show its changes, compare its keys with what is",
+            "    here now, write again those that have not changed since, delete it.",
+            "DIVERGED FETCH <id> <offset> | STORE <file> <offset> <bytes> | STORE <file> <length> END",
+            "    Copies an archive to the leader, where it can be applied: `trefoil diverged apply`.",
             "RECEIPTS",
             "    What was cut off, and what had been promised about it.",
             "HELP",
