@@ -11,6 +11,7 @@ use trefoil_replication::{
 };
 use trefoil_wire::peer::{Append, Fence, Heartbeat, Message, Publish};
 
+use super::link::Inbound;
 use super::snapshots::HeldSnapshot;
 use super::{Part, Peers, SavedMembers, save_members};
 use crate::log::{Fsync, SHARD, stream};
@@ -107,8 +108,21 @@ impl<D: Disk> Peers<D> {
             runs: Vec::new(),
         }));
         self.keep_acks();
+        self.meet_followers();
         self.publish_watermarks();
         self.tell_leader_progress();
+    }
+
+    /// Whoever learned sooner than this node that it leads has connected already.
+    fn meet_followers(&mut self) {
+        let greeted = |(&link, inbound): (&LinkId, &Inbound)| {
+            let waits = inbound.greeting.is_none() && !inbound.dialled;
+            inbound.peer.filter(|_| waits).map(|peer| (link, peer))
+        };
+        let links: Vec<(LinkId, NodeId)> = self.inbound.iter().filter_map(greeted).collect();
+        for (link, peer) in links {
+            self.on_follower_link(link, peer);
+        }
     }
 
     pub(super) fn lead(&mut self, tell: impl FnOnce(&mut Leader, u64, &mut Vec<LeaderAction>)) {
