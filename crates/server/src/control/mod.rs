@@ -223,7 +223,7 @@ impl ControlThread {
     fn may_be_joined(&self) -> bool {
         let node = &self.node;
         node.agreement.is_managed()
-            || (node.agreement.wishes.standing().led.is_some()
+            || (node.agreement.wishes.standing().led.is_some_and(|led| led <= self.agreed_epoch())
                 && node.replication.members().is_empty())
     }
 
