@@ -132,6 +132,12 @@ impl ControlThread {
     pub(super) fn take_wishes(&mut self) -> io::Result<()> {
         let now_ms = uptime_ms();
         let mut out = Vec::new();
+        // Before its standing, which shows that it leads no more but not why.
+        if let Some(resigned) = self.node.agreement.wishes.take_resigned() {
+            self.lease_until_ms = None;
+            let (epoch, end, to) = (resigned.epoch, resigned.end, resigned.to);
+            self.control.resign(now_ms, epoch, end, to, resigned.reason, &mut out);
+        }
         let standing = self.node.agreement.wishes.standing();
         if self.node.agreement.is_managed() {
             let report = self.report();
@@ -144,11 +150,6 @@ impl ControlThread {
         if let Some(wanted) = self.node.agreement.wishes.take_electable() {
             let Electable { epoch, nodes, acks } = wanted;
             self.control.propose_electable(now_ms, epoch, nodes, acks, &mut out);
-        }
-        if let Some(resigned) = self.node.agreement.wishes.take_resigned() {
-            self.lease_until_ms = None;
-            let (epoch, end, to) = (resigned.epoch, resigned.end, resigned.to);
-            self.control.resign(now_ms, epoch, end, to, resigned.reason, &mut out);
         }
         if self.node.agreement.wishes.take_kept() {
             self.control.keep_leading(now_ms, &mut out);
