@@ -71,6 +71,14 @@ pub struct DivergedName {
     pub last: Lsn,
 }
 
+impl DivergedName {
+    /// Reads a file's name. None: it is no archive's.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<DivergedName> {
+        parse_name(name.to_owned())
+    }
+}
+
 fn parse_name(name: String) -> Option<DivergedName> {
     let (epoch, rest) = digits_at_start(name.strip_prefix("diverged-")?)?;
     let (first, rest) = digits_at_start(rest.strip_prefix('-')?)?;

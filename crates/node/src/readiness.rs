@@ -34,6 +34,7 @@ pub fn readiness(node: &Node) -> Result<Role, NotReady> {
         Role::Loading => Err(NotReady::Loading),
         Role::Recovering => Err(NotReady::Recovering),
         Role::Deposed => Err(NotReady::Deposed),
+        role @ Role::Following if node.settings.replication.is_witness() => Ok(role),
         Role::Following if !replication.is_ready() => Err(NotReady::NotCaughtUp),
         _ if node.log.health() != LogHealth::Writing => Err(NotReady::LogFailed),
         role @ (Role::Leading | Role::Following) => Ok(role),

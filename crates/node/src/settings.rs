@@ -16,7 +16,7 @@ use crate::log::Fsync;
 use crate::replication::AckPolicy;
 
 pub use freshness::{FollowerWrites, FreshnessSettings};
-pub use replication::ReplicationSettings;
+pub use replication::{MEMBER_KINDS, ReplicationSettings};
 
 /// Values in force.
 pub struct Settings {

@@ -13,17 +13,21 @@ mod readiness;
 mod supervisor;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 
+use crate::ops::{self, MembersCommand};
 use layout::Layout;
 use supervisor::Supervisor;
 
-/// A local cluster.
+/// A local cluster, or the members of a running one.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct ClusterOptions {
+    #[command(subcommand)]
+    command: Option<MembersCommand>,
     /// How many nodes to start. The first one leads at first, the others follow it.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     nodes: u16,
@@ -51,15 +55,21 @@ Examples:
   trefoil cluster --acks sync -- --fsync always    three disks have a write before its answer
   redis-cli -p 6380 INFO replication               how the second node sees its leader
   kill -9 $(cat trefoil-cluster/node-1/trefoil.pid)   what happens when a follower dies?
+  trefoil status                                   one page about it, from another terminal
+  trefoil cluster members                          who belongs to a running cluster, and who votes
 
 Ctrl-C stops all nodes cleanly, a second Ctrl-C kills them. The next start with the same DIR goes on
 with the same data; to begin anew, delete DIR.";
 
-/// Runs the cluster until it is told to stop.
-pub(crate) fn run(options: &ClusterOptions) -> Result<()> {
+/// Runs the cluster until it is told to stop, or does something with another one's members.
+pub(crate) fn run(options: &ClusterOptions) -> Result<ExitCode> {
+    if let Some(command) = &options.command {
+        return ops::members(command);
+    }
     let layout = Layout::new(std::env::current_exe()?, options);
     layout.check_ports()?;
-    Supervisor::start(&layout)?.run()
+    Supervisor::start(&layout)?.run()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn read_acks(word: &str) -> Result<String, String> {

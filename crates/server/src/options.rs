@@ -23,8 +23,22 @@ pub(crate) enum Command {
     /// in the configuration file, one `name value` a line, and in CONFIG GET and SET. The command
     /// line wins over the file. One line `ready` with the addresses is printed when it serves.
     Server(ServerOptions),
-    /// Start a local cluster of real processes: one leader and its followers.
+    /// Start a node that votes and holds no data, for sites with two nodes that do.
+    Witness(crate::witness::WitnessOptions),
+    /// Start a local cluster of real processes, or change the members of a running one.
+    ///
+    /// Without a subcommand: one leader and its followers on this machine, to try things with.
     Cluster(crate::cluster::ClusterOptions),
+    /// Show one page about a running cluster; the exit code tells whether it is well.
+    Status(crate::ops::StatusOptions),
+    /// Let another node lead, without an error for anybody, or tell what a failover would do.
+    Failover(crate::ops::FailoverOptions),
+    /// List, show or change keyspaces and their policies.
+    Keyspace(crate::ops::KeyspaceOptions),
+    /// Look at writes that were cut off from a log after a failover; write them again, or drop them.
+    Diverged(crate::ops::DivergedOptions),
+    /// Tell what was ever cut off from the logs of a cluster, and what had been promised about it.
+    Receipts(crate::ops::ReceiptsOptions),
     /// Put load on a RESP server and report throughput and latency.
     Bench(Box<trefoil_bench::BenchArgs>),
     /// Look at the log of a node that is stopped, or repair it.

@@ -22,6 +22,11 @@ impl NamedFile {
         (!bytes.is_empty()).then_some(NamedFile { parameter, path })
     }
 
+    /// A file that an option names.
+    pub(crate) fn at(parameter: &'static str, path: &Path) -> NamedFile {
+        NamedFile { parameter, path: path.to_owned() }
+    }
+
     fn path(&self) -> &Path {
         &self.path
     }

@@ -4,6 +4,7 @@
 //! The log writes the archives and checks them; here they are named, summed up, shown as commands and
 //! written again.
 
+mod diff;
 mod reapply;
 mod receipt;
 mod show;
@@ -17,8 +18,10 @@ use trefoil_store::record::DecodeError;
 
 use crate::settings::Settings;
 
+pub use diff::{Diff, Glimpse, KeyDiff, Lost, Verdict};
 pub use reapply::{Reapplied, Reapply};
 pub use receipt::{Cut, KEYS_NAMED_MAX, Receipt, file_receipt, mark_dropped, receipts};
+pub(crate) use show::quoted_part;
 pub use show::show;
 
 /// Why an archive is not read.

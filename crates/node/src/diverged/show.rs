@@ -6,7 +6,7 @@ use trefoil_store::record::{Cause, Effect};
 use super::DivergedError;
 
 /// Bytes of a value that are shown.
-const SHOWN_MAX: usize = 256;
+pub(super) const SHOWN_MAX: usize = 256;
 
 /// The first changes of an archive.
 pub fn show<D: Disk>(
@@ -32,7 +32,7 @@ pub fn show<D: Disk>(
     Ok(lines)
 }
 
-fn line(effect: &Effect<'_>) -> String {
+pub(super) fn line(effect: &Effect<'_>) -> String {
     let at = |table: u8, command: String| format!("[{table}] {command}");
     match *effect {
         Effect::PutString { table, key, value, deadline, .. } => {
@@ -66,6 +66,11 @@ fn line(effect: &Effect<'_>) -> String {
 
 /// In double quotes, as redis-cli takes it; long ones are cut, which is said.
 pub(super) fn quoted(bytes: &[u8]) -> String {
+    quoted_part(bytes, bytes.len() as u64)
+}
+
+/// The same of the beginning of what is `len` bytes long.
+pub(crate) fn quoted_part(bytes: &[u8], len: u64) -> String {
     let shown = &bytes[..bytes.len().min(SHOWN_MAX)];
     let mut text = String::from("\"");
     for &byte in shown {
@@ -76,8 +81,8 @@ pub(super) fn quoted(bytes: &[u8]) -> String {
         }
     }
     text.push('"');
-    if shown.len() < bytes.len() {
-        text.push_str(&format!("...({} bytes)", bytes.len()));
+    if (shown.len() as u64) < len {
+        text.push_str(&format!("...({len} bytes)"));
     }
     text
 }

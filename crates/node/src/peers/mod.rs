@@ -45,7 +45,8 @@ pub use link::Outbound;
 use recovering::Gathering;
 pub use saved::{
     Door, LeaderAddress, SavedMembers, SavedRole, load_generation, load_members, load_policy,
-    load_role, save_generation, save_identity, save_members, save_policy, save_role,
+    load_role, load_witness, save_generation, save_identity, save_members, save_policy, save_role,
+    save_witness,
 };
 pub use snapshots::INCOMING;
 

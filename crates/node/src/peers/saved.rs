@@ -13,6 +13,7 @@ const ROLE: &str = "replication.role";
 const MEMBERS: &str = "replication.members";
 const POLICY: &str = "replication.policy";
 const GENERATION: &str = "node.generation";
+const MEMBER_KIND: &str = "node.kind";
 
 /// Nobody writes longer ones.
 const BYTES_MAX: u64 = 1 << 20;
@@ -138,6 +139,23 @@ pub fn load_generation<D: Disk>(disk: &D) -> io::Result<u64> {
 /// It is not certain to be on disk.
 pub fn save_generation<D: Disk>(disk: &D, generation: u64) -> io::Result<()> {
     save(disk, GENERATION, &format!("generation {generation}\n"))
+}
+
+/// Whether the directory is that of a node that holds no data.
+///
+/// # Errors
+/// The file can't be read, or makes no sense.
+pub fn load_witness<D: Disk>(disk: &D) -> io::Result<bool> {
+    let parse = |text: &str| (text.trim() == "witness").then_some(());
+    Ok(load(disk, MEMBER_KIND, parse)?.is_some())
+}
+
+/// Keeps that it is.
+///
+/// # Errors
+/// It is not certain to be on disk.
+pub fn save_witness<D: Disk>(disk: &D) -> io::Result<()> {
+    save(disk, MEMBER_KIND, "witness\n")
 }
 
 /// Reads the policy that KEYSPACE ALTER was told last. None: nothing was said.

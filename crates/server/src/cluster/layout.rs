@@ -120,7 +120,8 @@ mod tests {
 
     fn layout(nodes: u16, base_port: u16, data_dir: PathBuf) -> Layout {
         let parameters = vec!["--fsync".to_owned(), "always".to_owned()];
-        let options = ClusterOptions { nodes, base_port, data_dir, acks: None, parameters };
+        let options =
+            ClusterOptions { command: None, nodes, base_port, data_dir, acks: None, parameters };
         Layout::new("trefoil".into(), &options)
     }
 

@@ -8,7 +8,7 @@ use trefoil_clock::{Identity, NodeId};
 use trefoil_cluster::raft::{Config, Payload, Start};
 use trefoil_cluster::state::{Addresses, Member, MemberKind, Place};
 use trefoil_log::FsDisk;
-use trefoil_node::peers::{load_generation, save_generation};
+use trefoil_node::peers::{load_generation, load_witness, save_generation, save_witness};
 use trefoil_node::settings::Settings;
 
 use super::storage::{First, Storage};
@@ -44,6 +44,13 @@ impl ControlPlace {
         let socket = peers.map(bind).transpose()?;
         let belongs = is_one_of_several(&start);
         let seeds = if belongs { Vec::new() } else { seeds(settings)? };
+        if settings.replication.is_witness() && !belongs && seeds.is_empty() {
+            bail!(
+                "a witness votes in a cluster that is there: name one of its nodes with \
+                 --join HOST:PEERPORT"
+            );
+        }
+        check_kind(settings, disk, first)?;
         if !seeds.is_empty() && socket.is_none() {
             bail!("--join needs an address for other nodes: --peer HOST:PORT");
         }
@@ -67,7 +74,7 @@ impl ControlPlace {
         Ok(Member {
             node,
             generation: self.generation,
-            kind: MemberKind::Data,
+            kind: kind(settings),
             addresses: Addresses { peers, client_host: peers.ip().to_string(), client_port },
             place: Place {
                 region: text(&settings.replication.region),
@@ -86,6 +93,29 @@ fn is_one_of_several(start: &Start) -> bool {
     let snapshot = start.snapshot.as_ref().map(|snapshot| &snapshot.config);
     let several = |config: &Config| config.members().count() > 1;
     configs.chain(snapshot).any(several)
+}
+
+fn kind(settings: &Settings) -> MemberKind {
+    if settings.replication.is_witness() { MemberKind::Witness } else { MemberKind::Data }
+}
+
+/// A directory is for ever that of a witness, or of a node with data: whoever lost what it held, or never
+/// had it, must not come back under a name that stands for it.
+fn check_kind(settings: &Settings, disk: &FsDisk, first: First) -> Result<()> {
+    let was_witness = load_witness(disk)?;
+    match (kind(settings), first) {
+        (MemberKind::Witness, First::Yes) => {
+            save_witness(disk).context("that this is a witness can't be kept")
+        }
+        (MemberKind::Witness, First::No) if !was_witness => bail!(
+            "this directory is that of a node with data; a witness needs one of its own: --data-dir DIR"
+        ),
+        (MemberKind::Data, _) if was_witness => bail!(
+            "this directory is that of a witness: start it with `trefoil witness`, or give another one \
+             with --data-dir DIR"
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn bind(peers: SocketAddr) -> Result<UdpSocket> {
@@ -153,6 +183,7 @@ pub(super) fn text(of: &RwLock<Vec<u8>>) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::atomic::Ordering::Relaxed;
 
     use trefoil_cluster::raft::{Entry, Index, Term};
 
@@ -166,6 +197,21 @@ mod tests {
             Config { voters: BTreeSet::from([NodeId(1)]), learners: BTreeSet::from([NodeId(2)]) };
         let entry = Entry { index: Index(2), term: Term(1), payload: Payload::Config(config) };
         assert!(is_one_of_several(&Start { entries: vec![entry], ..alone }));
+    }
+
+    #[test]
+    fn a_directory_is_that_of_a_witness_for_ever_or_never() {
+        let settings = [Settings::default(), Settings::default()];
+        settings[1].replication.member_kind.store(1, Relaxed);
+        let [data, witness] = &settings;
+        let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+        let disks = dirs.each_ref().map(|dir| FsDisk::open(dir.path()).expect("a directory"));
+        check_kind(witness, &disks[0], First::Yes).expect("a new one");
+        check_kind(witness, &disks[0], First::No).expect("again");
+        let error = check_kind(data, &disks[0], First::No).expect_err("it never had data");
+        assert!(error.to_string().contains("trefoil witness"), "{error}");
+        check_kind(data, &disks[1], First::Yes).expect("a new one");
+        assert!(check_kind(witness, &disks[1], First::No).is_err());
     }
 
     #[test]
