@@ -101,10 +101,23 @@ pub struct Waiting {
     pub target: Lsn,
     /// The reign in which it began to wait: in another one, that record may be another.
     pub reign: u64,
-    /// For the answer to this request to the cluster.
-    pub(crate) asked: Option<u64>,
+    /// For the answer to a request to the cluster.
+    pub(crate) asked: Asked,
+    /// When it was asked last, Unix milliseconds.
+    pub(crate) asked_ms: u64,
     /// Sessions that wait, this one included.
     counted: Arc<AtomicU64>,
+}
+
+/// What a command waits for that has asked the cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asked {
+    /// It has not, or has its answer.
+    Nothing,
+    /// The answer to the request of this number.
+    Answer(u64),
+    /// To ask again: it was too early.
+    Again,
 }
 
 impl Waiting {

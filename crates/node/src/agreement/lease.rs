@@ -67,14 +67,18 @@ impl Lease {
         self.lapsed_since_ms.store(0, Ordering::Release);
     }
 
-    /// It is held until then. Does nothing while it is not needed. Whether it had lapsed.
+    /// It is held until then. Does nothing while it is not needed. Whether it was not held before.
     pub fn renew(&self, until_ms: u64) -> bool {
         let renewed = self.until_ms.fetch_update(Ordering::AcqRel, Ordering::Acquire, |before| {
             (before != FREE).then_some(before.max(until_ms.min(FREE - 1)))
         });
-        renewed.is_ok()
-            && self.now_ms() < until_ms
-            && self.lapsed_since_ms.swap(0, Ordering::AcqRel) != 0
+        let now_ms = self.now_ms();
+        let Ok(before) = renewed else { return false };
+        if now_ms >= until_ms {
+            return false;
+        }
+        let had_lapsed = self.lapsed_since_ms.swap(0, Ordering::AcqRel) != 0;
+        had_lapsed || now_ms >= before
     }
 
     /// Told by the control thread when it sees that it has lapsed. Whether that is news.

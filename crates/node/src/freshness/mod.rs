@@ -11,6 +11,7 @@
 mod clock;
 mod errand;
 mod probes;
+mod put_off;
 mod read;
 mod session;
 mod sessions;
@@ -18,7 +19,6 @@ mod view;
 
 pub use clock::Clock;
 pub use errand::Errand;
-pub(crate) use errand::Transaction;
 pub use probes::{ProbeState, ProbeTicket, Probes};
 pub(crate) use read::Verdict;
 pub use session::Freshness;

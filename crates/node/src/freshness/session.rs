@@ -1,6 +1,7 @@
 //! What one connection of a follower knows of its session, and what it has under way at the leader.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use trefoil_clock::{Lsn, NodeId, Position};
 use trefoil_replication::Consistency;
@@ -9,11 +10,12 @@ use crate::node::Node;
 use crate::session::{Restrictions, Session};
 use crate::settings::Settings;
 
+use super::put_off::PutOff;
 use super::sessions::Key;
-use super::{Clock, Errand, FollowerView, ProbeState, ProbeTicket, Probes, Transaction};
+use super::{Clock, Errand, FollowerView, ProbeState, ProbeTicket, Probes};
 
 /// See the module. Boxed: connections to a leader have none.
-#[derive(Default, Debug)]
+#[derive(Default)]
 pub struct Freshness {
     /// CONSISTENCY; None: the default is in force.
     pub(crate) consistency: Option<Consistency>,
@@ -25,22 +27,20 @@ pub struct Freshness {
     floors: u64,
     /// Since when the next read waits, Unix milliseconds.
     pub(super) waits_since_ms: Option<u64>,
-    /// What it has begun at the leader.
-    pub(crate) transaction: Transaction,
-    /// Where.
-    pub(crate) begun_at: Option<NodeId>,
-    /// The database that the transaction selects, if it does.
-    pub(crate) selects: Option<u8>,
+    /// Whom its last command was sent to: there are those in flight, and the keys that it watches.
+    pub(crate) at: Option<NodeId>,
     /// How the command that was just told to be forwarded goes.
     pub(crate) errand: Option<Errand>,
     /// Commands at the leader whose replies have not come.
     pub(crate) in_flight: u32,
-    /// Bytes of commands that the leader has not taken.
-    pub(crate) unsent_bytes: usize,
-    /// The connection to the leader is to be given up: it has a transaction that is over here.
+    /// Bytes of commands that may have to be sent again.
+    pub(crate) kept_bytes: usize,
+    /// Commands that the leader did not carry out are tried again.
+    put_off: Option<PutOff>,
+    /// The connection to the leader is to be given up: what is watched over it does not matter any more.
     gives_up: bool,
-    /// The other end is a node that forwards what its clients send.
-    pub(crate) is_peer: bool,
+    /// The other end is a node that forwards what its clients send, to the leader of this reign.
+    pub(crate) peer_of_reign: Option<u64>,
 }
 
 /// Whether it is known where the leader stood after the connection was made.
@@ -181,62 +181,85 @@ impl Session {
         self.freshness.as_mut().is_some_and(|freshness| std::mem::take(&mut freshness.gives_up))
     }
 
-    /// So many of its commands are at the leader or on their way; so many bytes are not sent yet.
-    pub fn set_in_flight(&mut self, commands: usize, unsent_bytes: usize) {
+    /// So many of its commands are at the leader or on their way; so many bytes may have to be sent again.
+    pub fn set_in_flight(&mut self, commands: usize, kept_bytes: usize) {
         let freshness = self.freshness.get_or_insert_default();
         freshness.in_flight = u32::try_from(commands).unwrap_or(u32::MAX);
-        freshness.unsent_bytes = unsent_bytes;
+        freshness.kept_bytes = kept_bytes;
         match commands {
             0 => self.restrictions.clear(Restrictions::IN_FLIGHT),
             _ => self.restrictions.set(Restrictions::IN_FLIGHT),
         }
     }
 
-    /// Whether it has begun something at the leader that is not over, so that the connection to it is
-    /// needed.
+    /// A leader did not carry out what it was sent. Whether that may be tried again: it is then put off
+    /// for a moment, unless somebody else leads by now.
+    pub fn put_off(&mut self, node: &Node, by: NodeId, now_ms: u64) -> bool {
+        if !node.agreement.is_managed() {
+            return false;
+        }
+        let patience_ms = node.settings.freshness.leader_wait_ms.load(Relaxed);
+        let freshness = self.freshness.get_or_insert_default();
+        freshness.put_off = PutOff::once_more(freshness.put_off, by, now_ms, patience_ms);
+        freshness.put_off.is_some()
+    }
+
+    /// Whether this leader is not to be asked yet.
+    pub(crate) fn is_put_off(&self, leader: NodeId, now_ms: u64) -> bool {
+        let put_off = self.freshness.as_ref().and_then(|freshness| freshness.put_off);
+        put_off.is_some_and(|it| it.holds(leader, now_ms))
+    }
+
+    /// A leader has carried out what it was sent.
+    pub fn on_carried_out(&mut self) {
+        if let Some(freshness) = &mut self.freshness {
+            freshness.put_off = None;
+        }
+    }
+
+    /// Whether it watches keys at the leader, so that the connection to it is needed.
     #[must_use]
     pub fn needs_leader(&self) -> bool {
         self.restrictions.has(Restrictions::AT_LEADER)
     }
 
-    /// What it has begun at the leader changes.
-    pub(crate) fn set_transaction(&mut self, transaction: Transaction) {
-        self.freshness.get_or_insert_default().transaction = transaction;
-        match transaction {
-            Transaction::None => self.restrictions.clear(Restrictions::AT_LEADER),
-            _ => self.restrictions.set(Restrictions::AT_LEADER),
-        }
+    /// WATCH was given to the leader. What is read until EXEC is to be the leader's.
+    pub(crate) fn begin_watching(&mut self) {
+        self.restrictions.set(Restrictions::AT_LEADER);
     }
 
-    /// The connection to the leader is gone, and with it what was begun there: a transaction will not
-    /// be executed.
+    /// Whatever was watched at the leader is not any more.
+    pub(crate) fn end_watching(&mut self) {
+        self.restrictions.clear(Restrictions::AT_LEADER);
+    }
+
+    /// The connection to the leader is gone, and with it what was watched there: the next EXEC comes to
+    /// nothing.
     pub fn on_leader_lost(&mut self) {
-        let Some(freshness) = &mut self.freshness else { return };
-        freshness.selects = None;
-        match freshness.transaction {
-            Transaction::None => {}
-            Transaction::Watching | Transaction::Unwatched => {
-                self.set_transaction(Transaction::Unwatched);
-            }
-            Transaction::Multi => {
-                self.set_transaction(Transaction::None);
-                self.begin_transaction();
-                self.break_transaction();
-            }
+        if self.needs_leader() {
+            self.end_watching();
+            self.lose_watch();
         }
     }
 
-    /// The transaction at the leader is given up.
+    /// What was begun at a leader is given up, since it does not lead any more, or because it is over.
     pub(crate) fn abandon_leader(&mut self) {
-        self.on_leader_lost();
-        self.freshness.get_or_insert_default().gives_up = true;
+        if self.needs_leader() {
+            self.on_leader_lost();
+            self.freshness.get_or_insert_default().gives_up = true;
+        }
+    }
+
+    /// Whether the other end is a node that forwards what its clients send.
+    pub(crate) fn is_peer(&self) -> bool {
+        self.freshness.as_ref().is_some_and(|freshness| freshness.peer_of_reign.is_some())
     }
 
     /// RESET: a new session. What it was is only remembered as far as it is still under way.
     pub(crate) fn reset_freshness(&mut self) {
         let Some(before) = self.freshness.take() else { return };
-        self.set_transaction(Transaction::None);
-        self.freshness.get_or_insert_default().gives_up =
-            before.gives_up || before.transaction != Transaction::None;
+        let watched = self.needs_leader();
+        self.end_watching();
+        self.freshness.get_or_insert_default().gives_up = before.gives_up || watched;
     }
 }

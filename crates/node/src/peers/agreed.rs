@@ -318,8 +318,9 @@ impl<D: Disk> Peers<D> {
         self.agreed.handover.is_some()
     }
 
-    /// A role was taken: writes that waited for that go on.
+    /// A role was taken: commands that waited for that go on.
     pub(super) fn end_pause(&mut self) {
+        self.node.post.wake_waiting();
         if self.is_managed() && self.agreed.handover.is_none() {
             self.node.unpause();
         }

@@ -21,8 +21,9 @@ use crate::log::SHARD;
 use crate::pubsub::Posted;
 use crate::pubsub::hub::Kind;
 
-/// Pause before a leader is dialled again, milliseconds.
-const REDIAL_MS: u64 = 250;
+/// Pauses before a leader is dialled again, milliseconds: one that is about to lead does so soon.
+const REDIAL_MS_MIN: u64 = 5;
+const REDIAL_MS_MAX: u64 = 250;
 
 /// See the module.
 pub(super) struct Following<D: Disk> {
@@ -32,6 +33,8 @@ pub(super) struct Following<D: Disk> {
     /// The shell was asked to dial and has not answered.
     dialling: bool,
     dial_at_ms: u64,
+    /// How long the next pause is.
+    redial_ms: u64,
     pub(super) trouble: Option<String>,
     pub(super) heard_ms: u64,
     pub(super) leader_node: Option<NodeId>,
@@ -80,7 +83,8 @@ impl<D: Disk> Following<D> {
     /// The link, or the attempt to make one, is over.
     pub(super) fn hang_up(&mut self, now_ms: u64) {
         self.dialling = false;
-        self.dial_at_ms = now_ms + REDIAL_MS;
+        self.dial_at_ms = now_ms + self.redial_ms;
+        self.redial_ms = (2 * self.redial_ms).min(REDIAL_MS_MAX);
     }
 
     pub(super) fn is_dialled(&self, link: LinkId) -> bool {
@@ -132,6 +136,7 @@ impl<D: Disk> Peers<D> {
             link: None,
             dialling: false,
             dial_at_ms: self.now_ms,
+            redial_ms: REDIAL_MS_MIN,
             trouble: None,
             heard_ms: 0,
             leader_node: None,
@@ -431,6 +436,7 @@ impl<D: Disk> Peers<D> {
             let Part::Following(following) = &mut self.part else { return };
             following.leader_node = Some(*leader);
             following.trouble = None;
+            following.redial_ms = REDIAL_MS_MIN;
             let role = SavedRole::Follower { leader: following.leader.clone(), adopts: false };
             if self.role != role {
                 self.save_role(role);

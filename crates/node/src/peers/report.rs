@@ -118,6 +118,9 @@ impl<D: Disk> Peers<D> {
             CoreState::Streaming => LinkState::Streaming,
         };
         let port = following.leader_client_port.unwrap_or(following.leader.port);
+        let is_news = following.leader_node.is_some()
+            && self.node.replication.leader().and_then(|before| before.node)
+                != following.leader_node;
         self.node.replication.set_leader(Some(LeaderLink {
             host: following.leader.host.clone(),
             port,
@@ -127,6 +130,10 @@ impl<D: Disk> Peers<D> {
             heard_ms: following.heard_ms,
             trouble: following.trouble.clone(),
         }));
+        if is_news {
+            // Commands wait for somebody who leads.
+            self.node.post.wake_waiting();
+        }
     }
 }
 

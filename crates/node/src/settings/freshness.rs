@@ -20,6 +20,8 @@ pub struct FreshnessSettings {
     pub follower_writes: AtomicU8,
     /// How long an answer of the leader is waited for, milliseconds; 0: for ever.
     pub forward_timeout_ms: AtomicU64,
+    /// How long commands wait for somebody to lead, milliseconds; in a cluster that agrees on who does.
+    pub leader_wait_ms: AtomicU64,
     /// How long a reply waits for acknowledgements, milliseconds; 0: for ever.
     pub ack_timeout_ms: AtomicU64,
 }
@@ -84,6 +86,7 @@ impl Default for FreshnessSettings {
             session_scope: AtomicU8::new(0),
             follower_writes: AtomicU8::new(FollowerWrites::Forward as u8),
             forward_timeout_ms: AtomicU64::new(10_000),
+            leader_wait_ms: AtomicU64::new(5_000),
             ack_timeout_ms: AtomicU64::new(5_000),
         }
     }

@@ -40,6 +40,11 @@ impl Worker {
                 return Some(self.reject(session, NOAUTH, out));
             }
         }
+        if session.is_peer()
+            && let Some(ran) = self.refuse_peer(session, out)
+        {
+            return Some(ran);
+        }
         if let Some(held) = self.node.held(self.writer.now_ms)
             && held.holds(entry)
         {

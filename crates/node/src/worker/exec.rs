@@ -171,7 +171,8 @@ impl Worker {
         };
         let mut flow = Flow::Continue;
         self.publications = Some(Vec::new());
-        if transaction.is_untouched(&mut txn) {
+        let is_lost = transaction.has_lost_watch(node.replication.reign());
+        if !is_lost && transaction.is_untouched(&mut txn) {
             Reply::new(out, session.protocol).array(queue.len());
             flow = self.run_queued(session, queue, &mut txn, out);
         } else {

@@ -44,6 +44,8 @@ use crate::table::{Entry, Locking, Run, TABLE};
 
 use memory::Room;
 use publish::Publication;
+pub use role::NOT_DONE;
+pub(crate) use role::{LOST, UNBLOCKED};
 
 /// See the module.
 pub struct Worker {

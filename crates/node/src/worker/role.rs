@@ -1,22 +1,25 @@
 //! Admission by role: what a node does with a command while it does not lead, or may not write.
 //!
 //! On a follower writes go to the leader, reads are answered here once they are fresh enough, and a
-//! transaction is the leader's from WATCH or MULTI to its end, so that it means what it means there.
+//! transaction is executed by the leader. While nobody leads, what is about data waits for that, for a
+//! while: it is run here then, or goes to whoever leads.
 //!
 //! Invariants: nothing that changes data runs here unless the node leads; replies keep the order of
 //! the commands, so behind a command at the leader everything follows it there or waits.
 
 mod kind;
+mod peer;
+mod transaction;
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use trefoil_commands::{Flags, parse_i64};
+use trefoil_commands::Flags;
 use trefoil_replication::Consistency;
 use trefoil_store::slot::slot_of;
 use trefoil_wire::Args;
-use trefoil_wire::resp::{Reply, ReplyBuf};
+use trefoil_wire::resp::ReplyBuf;
 
-use crate::freshness::{Errand, Transaction, Verdict};
+use crate::freshness::{Errand, Verdict};
 use crate::handler::Flow;
 use crate::replication::Role;
 use crate::session::{Restrictions, Session};
@@ -25,7 +28,8 @@ use crate::table::Entry;
 
 use super::{Ran, Worker};
 
-use kind::{Kind, is_about_connection};
+use kind::Kind;
+pub use peer::NOT_DONE;
 
 const NOREPLICAS: &str = "NOREPLICAS Not enough good replicas to write.";
 const LOADING: &str = "LOADING Redis is loading the dataset in memory";
@@ -33,26 +37,30 @@ const RECOVERING: &str = "LOADING this node led and was not stopped cleanly: it 
                           they hold before it leads again";
 const DEPOSED: &str = "MASTERDOWN this node led until another one began to: it serves nothing until \
                        REPLICAOF tells it whom to follow";
-const NOT_LEADING: &str = "MASTERDOWN this node does not lead; nothing was done";
 const NO_LEADER: &str = "MASTERDOWN this follower does not know its leader yet; nothing was done";
 const STALE: &str =
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
 const READONLY: &str = "READONLY You can't write against a read only replica.";
-const LOST: &str = "LOSTBRANCH what this session has seen is no part of the data any more; SESSION \
+/// For sessions that have seen what is no part of the history.
+pub(crate) const LOST: &str = "LOSTBRANCH what this session has seen is no part of the data any more; SESSION \
                     RESUME, RESET or a new connection begins anew";
 const SCAN_BEHIND: &str = "MASTERDOWN this follower is behind what the session has seen, and a SCAN \
                            can't go on at another node; nothing was done";
 const LAPSED: &str = "MASTERDOWN this node has lost contact with the majority of the cluster, so it serves \
                       nothing; nothing was done";
+const WITNESS: &str = "ERR this node is a witness: it votes and holds no data; connect to a member that does \
+                       (CLUSTER NODES lists them)";
 const UNLED: &str = "MASTERDOWN nobody leads now; nothing was done";
+/// For those that wait when the role changes.
+pub(crate) const UNBLOCKED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed \
+                                    (master -> replica?)";
+const NOT_EXECUTED: &str = "EXECABORT Transaction discarded because of: MASTERDOWN nobody is known to lead; nothing was done";
 const NOT_QUEUED: &str = "ERR on a follower this command is not allowed within MULTI: it is about the node or the connection";
 
 /// Commands of one connection that may be at the leader at the same time.
 const IN_FLIGHT_MAX: u32 = 1_024;
-/// So long commands wait for somebody to lead, milliseconds: longer than a failover takes.
-const UNLED_MS_MAX: u64 = 5_000;
-/// Bytes of them that wait until the leader takes them, from which on the next ones wait themselves.
-const UNSENT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of them that are kept until they are answered, from which on the next ones wait.
+const KEPT_BYTES_MAX: usize = 1 << 20;
 
 impl Worker {
     /// What came of the command already, if its session or the node's role does not let it run the
@@ -65,10 +73,19 @@ impl Worker {
         out: &mut ReplyBuf,
     ) -> Option<Ran> {
         let replication = &self.node.replication;
-        match replication.role() {
+        if self.node.settings.replication.is_witness() {
+            return self.admit_idle(session, entry, WITNESS, out);
+        }
+        let role = replication.role();
+        if role != Role::Leading
+            && let Some(ran) = self.unblock(session, entry, out)
+        {
+            return Some(ran);
+        }
+        match role {
             Role::Leading => self.admit_leading(session, entry, out),
             Role::Following => self.admit_following(session, entry, args, out),
-            Role::Loading if replication.leader().is_some() => {
+            Role::Loading if self.node.replication.leader().is_some() => {
                 self.admit_following(session, entry, args, out)
             }
             Role::Loading => self.admit_idle(session, entry, LOADING, out),
@@ -78,6 +95,19 @@ impl Worker {
             }
             Role::Deposed => self.admit_idle(session, entry, DEPOSED, out),
         }
+    }
+
+    /// WAIT, WAITAOF: the role has changed. What they wait for is not known here any more, unless it is
+    /// certain to be part of what the next leader has: then that one is asked.
+    fn unblock(&mut self, session: &mut Session, entry: &Entry, out: &mut ReplyBuf) -> Option<Ran> {
+        if session.waiting.is_none() || Kind::of(entry) != Kind::Asks {
+            return None;
+        }
+        let waiting = session.waiting.take()?;
+        if waiting.target <= self.node.replication.parted_at(waiting.reign) {
+            return None;
+        }
+        Some(self.turn_down(session, entry, UNBLOCKED, out))
     }
 
     /// The cluster is about to agree on who leads: what is about data waits for that, for a while.
@@ -91,10 +121,30 @@ impl Worker {
         if session.restrictions.has(Restrictions::IN_FLIGHT) {
             return Some(Ran::independent(Flow::Retry));
         }
-        if needs_leader(entry) && self.may_wait_for_leader() {
+        session.abandon_leader();
+        if !needs_leader(session, entry) {
+            return None;
+        }
+        if self.may_wait_for_leader() {
             return Some(Ran::independent(Flow::Retry));
         }
-        self.admit_idle(session, entry, text, out)
+        self.refuse_unled(session, entry, text, out)
+    }
+
+    /// It has waited for long enough.
+    fn refuse_unled(
+        &mut self,
+        session: &mut Session,
+        entry: &Entry,
+        text: &str,
+        out: &mut ReplyBuf,
+    ) -> Option<Ran> {
+        if entry.spec.name != "exec" {
+            return Some(self.turn_down(session, entry, text, out));
+        }
+        session.abandon_leader();
+        session.reset_transaction();
+        Some(self.turn_down(session, entry, NOT_EXECUTED, out))
     }
 
     /// Whether a command may go on waiting for somebody to lead.
@@ -104,8 +154,14 @@ impl Worker {
         }
         let now_ms = self.writer.now_ms;
         let since_ms = *self.unled_since_ms.get_or_insert(now_ms);
+        self.expect_change();
+        let wait_ms = self.node.settings.freshness.leader_wait_ms.load(Relaxed);
+        now_ms.saturating_sub(since_ms) < wait_ms
+    }
+
+    /// What changes behind this wakes us again.
+    fn expect_change(&mut self) {
         self.changes_seen.get_or_insert(self.node.replication.changes());
-        now_ms.saturating_sub(since_ms) < UNLED_MS_MAX
     }
 
     /// If somebody leads again, the next time that nobody does begins anew.
@@ -130,15 +186,12 @@ impl Worker {
         if session.restrictions.has(Restrictions::IN_FLIGHT) {
             return Some(Ran::independent(Flow::Retry));
         }
-        if let Some(ran) = end_at_leader(session, entry, out) {
-            return Some(ran);
-        }
-        if self.node.agreement.lease.lapsed_ms().is_some() && needs_leader(entry) {
+        session.abandon_leader();
+        if self.node.agreement.lease.lapsed_ms().is_some() && needs_leader(session, entry) {
             if self.may_wait_for_leader() {
                 return Some(Ran::independent(Flow::Retry));
             }
-            session.break_transaction();
-            return Some(self.turn_down(session, entry, LAPSED, out));
+            return self.refuse_unled(session, entry, LAPSED, out);
         }
         if !self.node.replication.is_blocked() {
             return None;
@@ -167,9 +220,7 @@ impl Worker {
         if session.restrictions.has(Restrictions::IN_FLIGHT) {
             return Some(Ran::independent(Flow::Retry));
         }
-        if let Some(ran) = end_at_leader(session, entry, out) {
-            return Some(ran);
-        }
+        session.abandon_leader();
         session.break_transaction();
         match Kind::of(entry) {
             Kind::Local | Kind::Multi | Kind::End | Kind::Unwatch => None,
@@ -185,55 +236,35 @@ impl Worker {
         out: &mut ReplyBuf,
     ) -> Option<Ran> {
         let kind = Kind::of(entry);
-        let begun_at = session.freshness.as_ref().and_then(|it| it.begun_at);
-        let is_elsewhere = self.follower.leader.is_some_and(|leader| begun_at != Some(leader));
-        if is_elsewhere
-            && !session.restrictions.has(Restrictions::IN_FLIGHT)
-            && let Some(ran) = end_at_leader(session, entry, out)
-        {
-            return Some(ran);
-        }
-        let state = session.freshness.as_ref().map_or(Transaction::None, |it| it.transaction);
-        if state == Transaction::Multi {
-            return self.queue_at_leader(session, entry, args, kind, out);
-        }
         if session.restrictions.has(Restrictions::IN_FLIGHT) {
-            return Some(self.follow(session, entry, kind, state, out));
+            return Some(self.follow(session, entry, kind, out));
         }
-        if kind == Kind::Local {
-            return None;
+        let at = session.freshness.as_ref().and_then(|freshness| freshness.at);
+        if self.follower.leader.is_some_and(|leader| at != Some(leader)) {
+            session.abandon_leader();
         }
-        let is_local_queue = session.restrictions.has(Restrictions::IN_MULTI);
-        if session.freshness.as_ref().is_some_and(|freshness| freshness.is_peer) {
-            return Some(self.turn_down(session, entry, NOT_LEADING, out));
+        if session.restrictions.has(Restrictions::IN_MULTI) {
+            return self.queue_here(session, entry, kind, out);
         }
-        let writes = self.node.settings.freshness.follower_writes();
-        if is_local_queue {
-            return self.queue_here(session, entry, kind, writes, out);
-        }
-        let watches = state == Transaction::Watching;
+        let forwards = self.node.settings.freshness.follower_writes() == FollowerWrites::Forward;
+        let watches = session.needs_leader();
         match kind {
-            Kind::Write if writes != FollowerWrites::Forward => {
-                Some(self.refuse_write(session, entry, args, writes, out))
-            }
+            Kind::Local | Kind::Multi | Kind::End => None,
+            Kind::Write if !forwards => Some(self.refuse_write(session, entry, args, out)),
             Kind::Read | Kind::Scan if !watches => self.admit_read(session, entry, kind, out),
-            Kind::End | Kind::Unwatch if !watches => {
-                if kind == Kind::Unwatch && state == Transaction::Unwatched {
-                    session.set_transaction(Transaction::None);
-                }
-                None
+            Kind::Unwatch if !watches => None,
+            Kind::Watch if !forwards && !watches => None,
+            Kind::Asks if entry.spec.name != "session" && self.has_lost_branch(session) => {
+                Some(self.turn_down(session, entry, LOST, out))
             }
-            // Whatever was watched is not watched any more.
-            Kind::Multi if state == Transaction::Unwatched || session.watched() > 0 => {
-                Some(begin_doomed(session, out))
-            }
-            Kind::Watch if state == Transaction::Unwatched => {
-                Reply::new(out, session.protocol).ok();
-                Some(Ran::independent(Flow::Continue))
-            }
-            Kind::Watch | Kind::Multi if writes != FollowerWrites::Forward && !watches => None,
             _ => Some(self.forward(session, entry, kind, out)),
         }
+    }
+
+    /// Whether what the session has seen is no part of the history: to count who has it means nothing.
+    fn has_lost_branch(&mut self, session: &mut Session) -> bool {
+        let seen = session.seen(&self.node, &self.follower);
+        self.follower.has_lost(seen)
     }
 
     /// A read is answered here if it can be.
@@ -269,83 +300,19 @@ impl Worker {
         session: &mut Session,
         entry: &'static Entry,
         kind: Kind,
-        state: Transaction,
         out: &mut ReplyBuf,
     ) -> Ran {
         let writes = self.node.settings.freshness.follower_writes();
         let goes = match kind {
             Kind::Read | Kind::Asks => true,
-            Kind::Write | Kind::Watch | Kind::Multi => {
-                writes == FollowerWrites::Forward && state != Transaction::Unwatched
-            }
-            Kind::Unwatch => state == Transaction::Watching,
-            Kind::Scan | Kind::End | Kind::Local => false,
+            Kind::Write | Kind::Watch => writes == FollowerWrites::Forward,
+            Kind::Unwatch => session.needs_leader(),
+            Kind::Multi | Kind::Scan | Kind::End | Kind::Local => false,
         };
         if goes && self.follower.leader.is_some() {
             return self.forward(session, entry, kind, out);
         }
         Ran::independent(Flow::Retry)
-    }
-
-    /// Between MULTI and EXEC, both at the leader: everything is.
-    fn queue_at_leader(
-        &mut self,
-        session: &mut Session,
-        entry: &'static Entry,
-        args: Args<'_>,
-        kind: Kind,
-        out: &mut ReplyBuf,
-    ) -> Option<Ran> {
-        let in_flight = session.restrictions.has(Restrictions::IN_FLIGHT);
-        if is_about_connection(entry) {
-            return match (in_flight, entry.spec.name) {
-                (true, _) => Some(Ran::independent(Flow::Retry)),
-                (false, "quit" | "reset") => None,
-                (false, _) => {
-                    session.abandon_leader();
-                    Some(self.turn_down(session, entry, NOT_QUEUED, out))
-                }
-            };
-        }
-        let ran = self.forward(session, entry, kind, out);
-        if ran.flow == Flow::Forward
-            && entry.spec.name == "select"
-            && let (Some(db @ 0..=15), Some(freshness)) =
-                (parse_i64(args.get(1)), &mut session.freshness)
-        {
-            freshness.selects = Some(db as u8);
-        }
-        Some(ran)
-    }
-
-    /// Within a transaction that is queued on this node: it began when the node led, or it reads only.
-    fn queue_here(
-        &mut self,
-        session: &mut Session,
-        entry: &'static Entry,
-        kind: Kind,
-        writes: FollowerWrites,
-        out: &mut ReplyBuf,
-    ) -> Option<Ran> {
-        if kind == Kind::Write && writes != FollowerWrites::Forward {
-            return Some(self.turn_down(session, entry, READONLY, out));
-        }
-        if entry.spec.name != "exec" {
-            return None;
-        }
-        let flags = session.queue().map_or(Flags::NONE, |queue| queue.flags());
-        if writes == FollowerWrites::Forward || flags.has(Flags::WRITE) {
-            session.break_transaction();
-            return None;
-        }
-        match self.judge_read(session) {
-            Verdict::Serve => None,
-            Verdict::Wait => Some(Ran::independent(Flow::Retry)),
-            Verdict::Lost | Verdict::Forward => {
-                session.break_transaction();
-                None
-            }
-        }
     }
 
     /// The leader is to do it.
@@ -360,43 +327,42 @@ impl Worker {
             if self.may_wait_for_leader() {
                 return Ran::independent(Flow::Retry);
             }
-            return match kind {
-                // Were it refused, what was sent behind it would be done command by command.
-                Kind::Multi => begin_doomed(session, out),
-                _ => self.turn_down(session, entry, NO_LEADER, out),
-            };
+            let text = if kind == Kind::End { NOT_EXECUTED } else { NO_LEADER };
+            if kind == Kind::End {
+                session.abandon_leader();
+                session.reset_transaction();
+            }
+            return self.turn_down(session, entry, text, out);
         };
-        let freshness = session.freshness.get_or_insert_default();
-        if freshness.in_flight >= IN_FLIGHT_MAX || freshness.unsent_bytes >= UNSENT_BYTES_MAX {
+        if session.is_put_off(leader, self.writer.now_ms) {
+            self.expect_change();
             return Ran::independent(Flow::Retry);
         }
-        let before = freshness.transaction;
-        let is_exec = entry.spec.name == "exec";
-        let after = match (kind, before) {
-            (Kind::Watch, Transaction::None) => Transaction::Watching,
-            (Kind::Multi, Transaction::None | Transaction::Watching) => Transaction::Multi,
-            (Kind::End, Transaction::Multi) | (Kind::Unwatch, Transaction::Watching) => {
-                Transaction::None
-            }
-            _ => before,
-        };
-        let selects = if after == Transaction::None { freshness.selects.take() } else { None };
-        if before == Transaction::None {
-            freshness.begun_at = Some(leader);
+        let freshness = session.freshness.get_or_insert_default();
+        // What is at another leader is answered first, or comes back.
+        let waits = freshness.in_flight > 0 && freshness.at != Some(leader);
+        if waits || freshness.in_flight >= IN_FLIGHT_MAX || freshness.kept_bytes >= KEPT_BYTES_MAX {
+            return Ran::independent(Flow::Retry);
         }
-        freshness.errand = Some(Errand {
+        freshness.at = Some(leader);
+        let watched = session.needs_leader();
+        let queue = if kind == Kind::End { session.take_queue() } else { None };
+        let selects = queue.as_ref().map(|queue| queue.db()).filter(|&db| db != session.db);
+        let errand = Errand {
             to: leader,
-            begins: kind == Kind::Multi,
             heard: true,
-            writes: is_exec || kind == Kind::Write && before != Transaction::Multi,
+            writes: matches!(kind, Kind::Write | Kind::End),
             patient: entry.spec.flags.has(Flags::BLOCKING),
-            within: before == Transaction::Multi,
-            seen: after != Transaction::Multi,
-            selects: selects.filter(|_| is_exec),
-        });
-        if after != before {
-            session.set_transaction(after);
+            queue,
+            watched: watched && kind == Kind::End,
+            selects,
+        };
+        match kind {
+            Kind::Watch => session.begin_watching(),
+            Kind::End | Kind::Unwatch => session.end_watching(),
+            _ => {}
         }
+        session.freshness.get_or_insert_default().errand = Some(errand);
         Ran::independent(Flow::Forward)
     }
 
@@ -405,9 +371,9 @@ impl Worker {
         session: &mut Session,
         entry: &'static Entry,
         args: Args<'_>,
-        writes: FollowerWrites,
         out: &mut ReplyBuf,
     ) -> Ran {
+        let writes = self.node.settings.freshness.follower_writes();
         let link = self.node.replication.leader();
         match link {
             Some(link) if writes == FollowerWrites::Moved => {
@@ -431,9 +397,6 @@ impl Worker {
         if session.restrictions.has(Restrictions::IN_FLIGHT) {
             return Ran::independent(Flow::Retry);
         }
-        if session.freshness.as_ref().is_some_and(|it| it.transaction == Transaction::Multi) {
-            session.abandon_leader();
-        }
         self.reject(session, text, out)
     }
 
@@ -450,40 +413,17 @@ impl Worker {
     }
 }
 
-/// Whether a command is about data, so that only who leads may run it.
-fn needs_leader(entry: &Entry) -> bool {
+/// Whether a command is about data, so that only who leads may run it. What is only queued is not.
+fn needs_leader(session: &Session, entry: &Entry) -> bool {
+    let is_queued = session.restrictions.has(Restrictions::IN_MULTI)
+        && !entry.spec.flags.has(Flags::NOT_QUEUED);
     match Kind::of(entry) {
-        Kind::Write | Kind::Read | Kind::Scan | Kind::Watch | Kind::Asks => true,
-        Kind::End => entry.spec.name == "exec",
-        Kind::Multi | Kind::Unwatch | Kind::Local => false,
+        Kind::Write | Kind::Read | Kind::Scan | Kind::Watch | Kind::Asks => !is_queued,
+        Kind::End if entry.spec.name == "exec" => {
+            session.queue().is_some_and(|queue| !queue.is_broken())
+        }
+        Kind::End | Kind::Multi | Kind::Unwatch | Kind::Local => false,
     }
-}
-
-/// What a session has begun at a leader that is none any more is over.
-fn end_at_leader(session: &mut Session, entry: &Entry, out: &mut ReplyBuf) -> Option<Ran> {
-    if !session.restrictions.has(Restrictions::AT_LEADER) {
-        return None;
-    }
-    session.abandon_leader();
-    if !session.restrictions.has(Restrictions::AT_LEADER) {
-        return None;
-    }
-    match Kind::of(entry) {
-        // Nobody watches the keys any more.
-        Kind::Multi => return Some(begin_doomed(session, out)),
-        Kind::Unwatch => session.set_transaction(Transaction::None),
-        _ => {}
-    }
-    None
-}
-
-/// MULTI, of a transaction that will not be executed.
-fn begin_doomed(session: &mut Session, out: &mut ReplyBuf) -> Ran {
-    session.set_transaction(Transaction::None);
-    session.begin_transaction();
-    session.break_transaction();
-    Reply::new(out, session.protocol).ok();
-    Ran::independent(Flow::Continue)
 }
 
 #[cfg(test)]

@@ -32,6 +32,14 @@ pub(super) const FRESHNESS: &[Parameter] = &[
         "Milliseconds that the leader's answer to a forwarded command is waited for; 0: for ever.",
     ),
     parameter(
+        "leader-wait",
+        COUNT,
+        Place::Number(|s| &s.freshness.leader_wait_ms),
+        "5000",
+        "Milliseconds that commands wait while nobody leads, before they are refused; 0: not at all. \
+         Only a cluster that agrees on who leads knows that somebody will.",
+    ),
+    parameter(
         "default-consistency",
         Shape::Word(FreshnessSettings::CONSISTENCIES),
         Place::Word(|s| &s.freshness.default_consistency),

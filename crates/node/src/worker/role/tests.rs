@@ -6,7 +6,7 @@ use trefoil_replication::Token;
 use crate::config::set;
 use crate::freshness::ProbeState;
 use crate::handler::Flow;
-use crate::harness::{TestClient, TestNode};
+use crate::harness::{START_MS, TestClient, TestNode};
 use crate::node::Node;
 use crate::replication::{LeaderLink, LinkState, Role};
 
@@ -230,37 +230,72 @@ fn other_levels_of_consistency() {
 }
 
 #[test]
-fn a_transaction_is_the_leaders_from_watch_to_exec() {
+fn a_transaction_is_queued_here_and_goes_to_the_leader_as_a_whole() {
     let mut node = follower();
     let mut client = node.client();
     node.run(&mut client, "CONSISTENCY eventual");
-    for line in ["WATCH k", "GET k", "MULTI", "PING", "GET k", "SELECT 3", "EXEC"] {
+    for line in ["WATCH k", "GET k"] {
         assert_eq!(flow(&mut node, &mut client, line), Flow::Forward, "{line}");
-        let errand = client.session.take_errand().expect("it is forwarded");
-        assert_eq!(errand.selects, (line == "EXEC").then_some(3), "{line}");
+        assert!(client.session.take_errand().is_some_and(|errand| errand.queue.is_none()));
     }
+    node.check(&mut client, &[("MULTI", "+OK"), ("PING", "+QUEUED"), ("SET k v", "+QUEUED")]);
+    node.check(&mut client, &[("SELECT 3", "+QUEUED")]);
+    assert_eq!(flow(&mut node, &mut client, "EXEC"), Flow::Forward);
+    let errand = client.session.take_errand().expect("it is forwarded");
+    assert_eq!((errand.selects, errand.watched, errand.writes), (Some(3), true, true));
+    let queue = errand.queue.expect("it takes along what was queued");
+    assert_eq!(
+        queue.commands().map(|args| args.name().to_vec()).collect::<Vec<_>>(),
+        [b"PING".to_vec(), b"SET".to_vec(), b"SELECT".to_vec()]
+    );
     node.check(&mut client, &[("GET k", "$4 here"), ("EXEC", "-ERR EXEC without MULTI")]);
+    // It was not executed: it is as if it had just been queued.
+    client.session.put_queue_back(*queue);
+    node.check(&mut client, &[("INCR n", "+QUEUED")]);
+    become_one(&node, Role::Leading);
+    node.check(&mut client, &[("EXEC", "*4 +PONG +OK +OK :1")]);
 }
 
 #[test]
-fn a_transaction_ends_when_the_link_does() {
+fn what_is_about_this_node_is_not_queued_for_the_leader() {
+    let mut node = follower();
+    let mut client = node.client();
+    node.check(&mut client, &[("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
+    assert!(node.run(&mut client, "CLIENT ID").starts_with("-ERR on a follower"));
+    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
+    become_one(&node, Role::Leading);
+    node.check(&mut client, &[("MULTI", "+OK"), ("CLIENT ID", "+QUEUED")]);
+    become_one(&node, Role::Following);
+    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
+    node.check(&mut client, &[("MULTI", "+OK"), ("SET k v", "+QUEUED"), ("DISCARD", "+OK")]);
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Forward);
+}
+
+#[test]
+fn what_was_watched_at_a_leader_that_is_lost_makes_exec_come_to_nothing() {
     let mut node = follower();
     let mut client = node.client();
     node.run(&mut client, "CONSISTENCY eventual");
-    assert_eq!(flow(&mut node, &mut client, "MULTI"), Flow::Forward);
-    client.session.on_leader_lost();
-    node.check(&mut client, &[("GET k", "+QUEUED")]);
-    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
-    assert_eq!(flow(&mut node, &mut client, "WATCH k"), Flow::Forward);
-    client.session.on_leader_lost();
-    node.check(&mut client, &[("GET k", "$4 here"), ("MULTI", "+OK"), ("GET k", "+QUEUED")]);
-    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
-    assert_eq!(flow(&mut node, &mut client, "MULTI"), Flow::Forward, "and the next one is as ever");
-    // This node leads from now on.
-    become_one(&node, Role::Leading);
-    node.check(&mut client, &[("SET k v", "+QUEUED")]);
-    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
-    node.check(&mut client, &[("SET k v", "+OK")]);
+    for role in [Role::Following, Role::Leading] {
+        become_one(&node, Role::Following);
+        assert_eq!(flow(&mut node, &mut client, "WATCH k"), Flow::Forward);
+        client.session.on_leader_lost();
+        node.check(&mut client, &[("GET k", "$4 here"), ("MULTI", "+OK"), ("GET k", "+QUEUED")]);
+        become_one(&node, role);
+        node.check(&mut client, &[("EXEC", "*-1")]);
+    }
+    node.check(&mut client, &[("MULTI", "+OK"), ("GET k", "+QUEUED"), ("EXEC", "*1 $4 here")]);
+    become_one(&node, Role::Following);
+    for line in ["UNWATCH", "DISCARD"] {
+        assert_eq!(flow(&mut node, &mut client, "WATCH k"), Flow::Forward);
+        client.session.on_leader_lost();
+        node.run(&mut client, line);
+        let is_over = line == "UNWATCH";
+        node.check(&mut client, &[("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
+        let expected = if is_over { Flow::Forward } else { Flow::Continue };
+        node.run(&mut client, "EXEC");
+        assert_eq!(client.flow, expected, "{line}");
+    }
 }
 
 #[test]
@@ -269,25 +304,28 @@ fn a_transaction_that_nobody_can_take_is_not_done_command_by_command() {
     let mut client = node.client();
     node.node.replication.set_leader(None);
     assert!(node.run(&mut client, "SET k v").starts_with("-MASTERDOWN"));
-    node.check(&mut client, &[("MULTI", "+OK")]);
-    node.node.replication.set_leader(leader_at(1));
-    node.check(&mut client, &[("SET k v", "+QUEUED")]);
+    node.check(&mut client, &[("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
     assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
+    node.node.replication.set_leader(leader_at(1));
     assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Forward);
 }
 
 #[test]
-fn a_transaction_that_began_before_the_node_followed_is_not_executed() {
+fn what_was_watched_before_the_node_followed_makes_exec_come_to_nothing() {
     let mut node = TestNode::new();
     let mut client = node.client();
     node.check(&mut client, &[("WATCH k", "+OK"), ("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
     become_one(&node, Role::Following);
-    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
+    node.check(&mut client, &[("EXEC", "*-1")]);
     become_one(&node, Role::Leading);
     node.check(&mut client, &[("WATCH k", "+OK")]);
     become_one(&node, Role::Following);
-    node.check(&mut client, &[("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
-    assert!(node.run(&mut client, "EXEC").starts_with("-EXECABORT"));
+    node.check(&mut client, &[("MULTI", "+OK"), ("SET k v", "+QUEUED"), ("EXEC", "*-1")]);
+    become_one(&node, Role::Leading);
+    node.check(&mut client, &[("WATCH k", "+OK"), ("MULTI", "+OK"), ("SET k v", "+QUEUED")]);
+    become_one(&node, Role::Following);
+    become_one(&node, Role::Leading);
+    node.check(&mut client, &[("EXEC", "*-1")]);
     assert_eq!(node.node.keyspace.sequencer().last_lsn(), Lsn::ZERO);
 }
 
@@ -298,11 +336,10 @@ fn behind_a_command_at_the_leader_everything_follows_or_waits() {
     node.run(&mut client, "CONSISTENCY eventual");
     assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Forward);
     client.session.set_in_flight(1, 0);
-    for line in ["GET k", "INCR n", "MULTI"] {
+    for line in ["GET k", "INCR n", "WATCH k"] {
         assert_eq!(flow(&mut node, &mut client, line), Flow::Forward, "{line}");
     }
-    assert_eq!(flow(&mut node, &mut client, "EXEC"), Flow::Forward);
-    for line in ["PING", "SELECT 1", "NONSENSE", "GET", "SUBSCRIBE c", "RESET"] {
+    for line in ["MULTI", "EXEC", "PING", "SELECT 1", "NONSENSE", "GET", "SUBSCRIBE c", "RESET"] {
         assert_eq!(flow(&mut node, &mut client, line), Flow::Retry, "{line}");
     }
     client.session.set_in_flight(2_000, 0);
@@ -362,7 +399,8 @@ fn a_node_that_forwards_is_not_forwarded() {
     node.check(&mut client, &[(&own, "+OK"), ("SET k v", "+OK")]);
     become_one(&node, Role::Following);
     for line in ["SET k v", "GET k", "MULTI", "SESSION TOKEN"] {
-        assert!(node.run(&mut client, line).starts_with("-MASTERDOWN"), "{line}");
+        assert!(node.run(&mut client, line).starts_with("-NOTDONE this node"), "{line}");
+        assert_eq!(client.flow, Flow::Close, "nothing behind it is done either");
     }
     let mut another = node.client();
     assert!(node.run(&mut another, &own).starts_with("-MASTERDOWN"));
@@ -381,5 +419,107 @@ fn replies_that_are_not_wanted_are_not_wanted_from_the_leader_either() {
     for _ in 0..2 {
         assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Forward);
         assert_eq!(client.session.take_errand().map(|errand| errand.heard), Some(false));
+    }
+}
+
+/// A node of a cluster that agrees on who leads.
+fn managed(node: &TestNode) {
+    node.node.agreement.set_managed(true);
+}
+
+#[test]
+fn a_forwarded_command_that_is_not_done_hears_where_the_history_ended() {
+    let mut node = TestNode::new();
+    managed(&node);
+    node.node.replication.set_epochs(epochs(&[(1, 1)]));
+    let (mut peer, mut late) = (node.client(), node.client());
+    let own = format!("SESSION LEADER {}", node.node.replication.identity().node);
+    node.check(&mut peer, &[(&own, "+OK"), ("SET k v", "+OK")]);
+    node.node.replication.set_parting(Lsn(1));
+    become_one(&node, Role::Deposed);
+    // A pause for the handover holds clients' writes, not the answer to another node.
+    node.node.pause(crate::pause::Held::Writes, crate::harness::START_MS + 9_000);
+    let token = Token {
+        cluster: node.node.replication.cluster(),
+        position: Position { epoch: Epoch(1), lsn: Lsn(1) },
+    };
+    let expected = format!("-NOTDONE {}", token.encode());
+    node.check(&mut peer, &[("SET k w", &expected)]);
+    node.node.unpause();
+    // Whoever leads again leads in another reign.
+    become_one(&node, Role::Leading);
+    node.node.special.store(Node::RESTRAINED, std::sync::atomic::Ordering::SeqCst);
+    node.check(&mut peer, &[("GET k", &expected)]);
+    node.check(&mut late, &[(&own, "+OK"), ("GET k", "$1 v")]);
+}
+
+#[test]
+fn while_nobody_leads_commands_wait_for_a_while() {
+    let mut node = TestNode::new();
+    managed(&node);
+    let (mut client, mut queueing) = (node.client(), node.client());
+    node.check(&mut client, &[("SET k here", "+OK")]);
+    become_one(&node, Role::Deposed);
+    node.check(&mut queueing, &[("MULTI", "+OK"), ("SET k v", "+QUEUED"), ("PING", "+QUEUED")]);
+    assert_eq!(flow(&mut node, &mut queueing, "EXEC"), Flow::Retry);
+    for line in ["GET k", "SET k v", "WATCH k", "WAIT 0 0"] {
+        assert_eq!(flow(&mut node, &mut client, line), Flow::Retry, "{line}");
+    }
+    node.check(&mut client, &[("PING", "+PONG")]);
+    node.pass_ms(4_999);
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Retry);
+    node.pass_ms(1);
+    assert!(node.run(&mut client, "SET k v").starts_with("-MASTERDOWN nobody leads"));
+    assert!(node.run(&mut queueing, "EXEC").starts_with("-EXECABORT"));
+    node.check(&mut queueing, &[("EXEC", "-ERR EXEC without MULTI"), ("MULTI", "+OK")]);
+    // The next leader does what waits.
+    become_one(&node, Role::Following);
+    node.check(&mut queueing, &[("SET k v", "+QUEUED")]);
+    assert_eq!(flow(&mut node, &mut queueing, "EXEC"), Flow::Forward);
+    become_one(&node, Role::Leading);
+    node.check(&mut client, &[("GET k", "$4 here")]);
+    become_one(&node, Role::Deposed);
+    assert_eq!(flow(&mut node, &mut client, "GET k"), Flow::Retry, "patience begins anew");
+    configure(&node, "leader-wait", "0");
+    assert!(node.run(&mut client, "GET k").starts_with("-MASTERDOWN"));
+}
+
+#[test]
+fn the_leader_that_put_a_command_off_is_asked_after_a_pause() {
+    let mut node = follower();
+    let mut client = node.client();
+    assert!(!client.session.put_off(&node.node, LEADER, START_MS), "nobody else will lead");
+    managed(&node);
+    assert!(client.session.put_off(&node.node, LEADER, START_MS));
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Retry);
+    node.pass_ms(50);
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Forward);
+    assert!(client.session.put_off(&node.node, LEADER, START_MS + 50));
+    node.node
+        .replication
+        .set_leader(leader_at(1).map(|link| LeaderLink { node: Some(NodeId(8)), ..link }));
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Forward, "another one leads");
+    // What is under way is answered first, or comes back.
+    client.session.set_in_flight(1, 0);
+    node.node.replication.set_leader(leader_at(1));
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Retry);
+}
+
+#[test]
+fn waiting_for_followers_goes_on_at_the_next_leader_if_nothing_can_be_lost() {
+    let mut node = TestNode::new();
+    managed(&node);
+    for (parted_at, expected) in [(1, Flow::Forward), (0, Flow::Continue)] {
+        become_one(&node, Role::Leading);
+        let mut client = node.client();
+        node.check(&mut client, &[("SET k v", "+OK"), ("WAIT 1 0", "")]);
+        assert_eq!(client.flow, Flow::Retry);
+        let target = client.session.waiting.as_ref().map(|it| it.target).expect("it waits");
+        node.node.replication.set_parting(if parted_at == 0 { Lsn::ZERO } else { target });
+        become_one(&node, Role::Following);
+        let answer = node.run(&mut client, "WAIT 1 0");
+        assert_eq!(client.flow, expected, "{answer}");
+        assert_eq!(answer.is_empty(), expected == Flow::Forward);
+        assert!(client.session.waiting.is_none());
     }
 }

@@ -8,9 +8,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Token};
+use trefoil_clock::NodeId;
+use trefoil_node::node::Node;
 use trefoil_node::replication::LeaderLink;
 
 use super::super::EventLoop;
+use super::loss::Loss;
 use super::names::{Found, Names};
 use super::{State, UPSTREAM};
 
@@ -18,6 +21,8 @@ use super::{State, UPSTREAM};
 const READ_BYTES: usize = 64 << 10;
 /// A connection to the leader that nothing was sent over for so long is closed.
 const IDLE_MS_MAX: u64 = 60_000;
+/// So long one that led before another did may take to say what it has done, milliseconds.
+const FORMER_MS_MAX: u64 = 1_000;
 
 /// Connections to the leader that there is something to do for; clients' keys.
 #[derive(Default)]
@@ -30,6 +35,8 @@ pub(in crate::event_loop) struct Upstreams {
     waiting: Vec<usize>,
     scratch: Vec<u8>,
     names: Names,
+    /// Who led when this was last looked at, and since when, Unix milliseconds.
+    leads: (Option<NodeId>, u64),
 }
 
 impl EventLoop {
@@ -91,7 +98,7 @@ impl EventLoop {
         };
         if let Some(error) = trouble {
             self.upstreams.names.forget();
-            self.lose_upstream(key, &error.to_string());
+            self.lose_upstream(key, &Loss::Gone(error.to_string()));
         }
     }
 
@@ -113,7 +120,7 @@ impl EventLoop {
                 None => Err(ErrorKind::WouldBlock.into()),
             };
             let result = match read {
-                Ok(0) => Err("it has closed the connection".to_string()),
+                Ok(0) => Err(Loss::Gone("it has closed the connection".into())),
                 Ok(len) => {
                     let bytes = &self.upstreams.scratch[..len];
                     upstream.receive(bytes, connection, &self.worker.node)
@@ -123,15 +130,15 @@ impl EventLoop {
                     connection.upstream = Some(upstream);
                     return;
                 }
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(Loss::Gone(error.to_string())),
             };
             if upstream.state == State::Up && !was_up && !upstream.touched {
                 upstream.touched = true;
                 self.upstreams.touched.push(key);
             }
             connection.upstream = Some(upstream);
-            if let Err(why) = result {
-                return self.lose_upstream(key, &why);
+            if let Err(loss) = result {
+                return self.lose_upstream(key, &loss);
             }
         }
     }
@@ -152,11 +159,6 @@ impl EventLoop {
                 upstream.listed = true;
                 self.upstreams.waiting.push(key);
             }
-            let leads = leader.as_ref().and_then(|leader| leader.node);
-            if leads.is_some() && upstream.to.is_some() && upstream.to != leads {
-                self.lose_upstream(key, "another node leads now");
-                continue;
-            }
             match upstream.state {
                 State::Down if upstream.expected.is_empty() => {}
                 State::Down => self.dial(key, leader.as_ref()),
@@ -167,7 +169,7 @@ impl EventLoop {
                         // It may wait for this.
                         self.impatient |= connection.parked;
                     }
-                    Err(error) => self.lose_upstream(key, &error.to_string()),
+                    Err(error) => self.lose_upstream(key, &Loss::Gone(error.to_string())),
                 },
             }
         }
@@ -175,7 +177,7 @@ impl EventLoop {
 
     fn dial(&mut self, key: usize, leader: Option<&LeaderLink>) {
         let Some(leader) = leader else {
-            return self.lose_upstream(key, "nobody is known to lead");
+            return self.lose_upstream(key, &Loss::Gone("nobody is known to lead".into()));
         };
         let mailbox = Arc::clone(self.mailboxes.of(self.worker.index));
         let found = self.upstreams.names.find(&leader.host, &mailbox);
@@ -201,7 +203,7 @@ impl EventLoop {
             Found::Failed(why) => Some(why),
         };
         if let Some(why) = trouble {
-            self.lose_upstream(key, &why);
+            self.lose_upstream(key, &Loss::Gone(why));
         }
     }
 
@@ -217,7 +219,7 @@ impl EventLoop {
             }
             upstream.state = State::Down;
             match &trouble {
-                Some(why) => self.lose_upstream(key, why),
+                Some(why) => self.lose_upstream(key, &Loss::Gone(why.clone())),
                 None if !upstream.touched => {
                     upstream.touched = true;
                     self.upstreams.touched.push(key);
@@ -227,13 +229,20 @@ impl EventLoop {
         }
     }
 
-    /// The connection to the leader is given up, and the client told what it has to know.
-    fn lose_upstream(&mut self, key: usize, why: &str) {
+    /// The connection to the leader is given up, and the client told what it has to know. What can be
+    /// run again is.
+    fn lose_upstream(&mut self, key: usize, loss: &Loss) {
+        let now_ms = self.worker.writer.now_ms;
         let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.lose_leader(why, &self.worker.node);
+        let given_up = connection.give_leader_up(loss, &self.worker.node, now_ms);
+        self.worker.node.replication.unknown.fetch_add(given_up.unknown, Relaxed);
         if !connection.in_flush_list {
             connection.in_flush_list = true;
             self.flush.push(key);
+        }
+        if given_up.again && !connection.parked {
+            connection.parked = true;
+            self.parked.push(key);
         }
         // It may be parked behind what was lost.
         self.impatient |= connection.parked;
@@ -242,6 +251,11 @@ impl EventLoop {
     /// Gives up answers that do not come, at a tick.
     pub(in crate::event_loop) fn look_at_upstreams(&mut self, now_ms: u64) {
         let timeout_ms = self.worker.node.settings.freshness.forward_timeout_ms.load(Relaxed);
+        let leads = leads(&self.worker.node);
+        if self.upstreams.leads.0 != leads {
+            self.upstreams.leads = (leads, now_ms);
+        }
+        let led_ms = now_ms.saturating_sub(self.upstreams.leads.1);
         let mut waiting = std::mem::take(&mut self.upstreams.waiting);
         waiting.sort_unstable();
         waiting.dedup();
@@ -253,9 +267,13 @@ impl EventLoop {
                 continue;
             };
             let due = timeout_ms != 0 && now_ms >= first.since_ms.saturating_add(timeout_ms);
+            let is_former = leads.is_some() && upstream.to.is_some() && upstream.to != leads;
+            let has_nothing = upstream.state != State::Up;
             self.upstreams.waiting.push(key);
-            if due {
-                self.lose_upstream(key, "it does not answer");
+            if is_former && (has_nothing || led_ms >= FORMER_MS_MAX) {
+                self.lose_upstream(key, &Loss::Gone("another node leads now".into()));
+            } else if due {
+                self.lose_upstream(key, &Loss::Gone("it does not answer".into()));
             }
         }
     }
@@ -268,5 +286,14 @@ impl EventLoop {
         if idle && upstream.expected.is_empty() && !connection.session.needs_leader() {
             connection.upstream = None;
         }
+    }
+}
+
+/// Who leads, as far as is known.
+fn leads(node: &Node) -> Option<NodeId> {
+    let replication = &node.replication;
+    match replication.is_leading() {
+        true => Some(replication.identity().node),
+        false => replication.leader().and_then(|leader| leader.node),
     }
 }

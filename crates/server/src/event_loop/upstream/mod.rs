@@ -5,10 +5,11 @@
 //! there are, with `SESSION TOKEN` behind them; the answer raises the clock of the client's session.
 //!
 //! Invariants: nothing is sent before the other end has said that it is the leader; replies are held
-//! back until the clock covers them; what was not sent entirely was not done, and of what was the
-//! client hears that it is unknown if the answer is lost.
+//! back until the clock covers them; commands are kept until their replies are shown; what was not sent
+//! entirely was not done.
 
 mod drive;
+mod loss;
 mod names;
 mod relay;
 mod scan;
@@ -23,10 +24,9 @@ use trefoil_node::freshness::Errand;
 use trefoil_node::node::Node;
 use trefoil_node::session::Session;
 use trefoil_wire::Args;
+use trefoil_wire::resp::Protocol;
 use trefoil_wire::resp::client::encode_command;
-use trefoil_wire::resp::{Protocol, Reply};
 
-use super::connection::Connection;
 use scan::ReplyScan;
 
 pub(super) use drive::Upstreams;
@@ -39,24 +39,25 @@ const BATCH_MAX: u32 = 64;
 /// Sent bytes are moved out of the way from so many on.
 const COMPACT_BYTES: usize = 64 << 10;
 
-const UNKNOWN: &str =
-    "UNKNOWN the leader's answer was lost; the command may or may not have been carried out";
-
 /// See the module.
 pub(super) struct Upstream {
     stream: Option<TcpStream>,
     state: State,
     /// Whom it is to.
     to: Option<NodeId>,
-    /// Commands that are not sent yet, from byte `base` of the stream on; the first `head` bytes are
+    /// Commands that are not settled, from byte `base` of the stream on; the first `head` bytes are
     /// sent.
     output: Vec<u8>,
     head: usize,
     base: u64,
+    /// Commands whose replies have come and are held back, in order.
+    answered: VecDeque<Expected>,
     /// The replies to come, in order.
     expected: VecDeque<Expected>,
     scan: ReplyScan,
-    /// The bytes so far of a reply that is for us.
+    /// A reply has come in part.
+    within_reply: bool,
+    /// The bytes so far of a reply that is for us, or may be.
     own: Vec<u8>,
     /// The bytes so far of a reply to a client that gets messages as well.
     partial: Vec<u8>,
@@ -94,15 +95,17 @@ enum State {
 
 struct Expected {
     what: What,
-    /// Where the command ends in the stream to the leader.
+    /// Where the command begins and ends in the stream to the leader.
+    start: u64,
     end: u64,
     since_ms: u64,
 }
 
-#[derive(Clone, Copy)]
 enum What {
     /// For the client.
     Reply(Errand),
+    /// That a command is queued: the client has heard that already.
+    Queued,
     /// Where the leader stands.
     Token,
     /// That the connection is as the client's is.
@@ -115,7 +118,6 @@ struct Held {
     from: u64,
     /// Where the first of them begins; what is before `from` of it may have been shown.
     start: u64,
-    replies: u32,
 }
 
 impl Default for Upstream {
@@ -127,8 +129,10 @@ impl Default for Upstream {
             output: Vec::new(),
             head: 0,
             base: 0,
+            answered: VecDeque::new(),
             expected: VecDeque::new(),
             scan: ReplyScan::new(),
+            within_reply: false,
             own: Vec::new(),
             partial: Vec::new(),
             begun_at: None,
@@ -172,20 +176,26 @@ impl Upstream {
 
     /// Tells the session what is under way.
     fn tell(&self, session: &mut Session) {
-        session.set_in_flight(self.expected.len(), self.output.len() - self.head);
+        session.set_in_flight(self.expected.len(), self.output.len() - self.settled());
     }
 
     fn push(&mut self, args: Args<'_>, errand: Errand, like: (u8, Protocol), now_ms: u64) {
-        if !errand.within {
-            if !errand.seen || self.unasked >= BATCH_MAX {
-                self.ask(now_ms);
-            }
-            self.become_like(like, now_ms);
+        if self.unasked >= BATCH_MAX {
+            self.ask(now_ms);
         }
-        put_command(&mut self.output, args);
-        self.unasked += u32::from(errand.seen);
+        self.become_like(like, now_ms);
+        if let Some(queue) = &errand.queue {
+            self.put(What::Queued, now_ms, |out| encode_command(out, &[b"MULTI"]));
+            for queued in queue.commands() {
+                // The queue is borrowed from what comes last.
+                let start = self.end();
+                put_command(&mut self.output, queued);
+                self.expect(What::Queued, start, now_ms);
+            }
+        }
         let since_ms = if errand.patient { u64::MAX } else { now_ms };
-        self.expect(What::Reply(errand), since_ms);
+        self.put(What::Reply(errand), since_ms, |out| put_command(out, args));
+        self.unasked += 1;
         self.used_ms = now_ms;
     }
 
@@ -193,8 +203,7 @@ impl Upstream {
     fn ask(&mut self, now_ms: u64) {
         if self.unasked > 0 {
             self.unasked = 0;
-            encode_command(&mut self.output, &[b"SESSION", b"TOKEN"]);
-            self.expect(What::Token, now_ms);
+            self.put(What::Token, now_ms, |out| encode_command(out, &[b"SESSION", b"TOKEN"]));
         }
     }
 
@@ -202,19 +211,56 @@ impl Upstream {
         if self.protocol != protocol {
             self.protocol = protocol;
             let version: &[u8] = if protocol == Protocol::Resp3 { b"3" } else { b"2" };
-            encode_command(&mut self.output, &[b"HELLO", version]);
-            self.expect(What::Own, now_ms);
+            self.put(What::Own, now_ms, |out| encode_command(out, &[b"HELLO", version]));
         }
         if self.db != db {
             self.db = db;
-            encode_command(&mut self.output, &[b"SELECT", db.to_string().as_bytes()]);
-            self.expect(What::Own, now_ms);
+            let db = db.to_string();
+            self.put(What::Own, now_ms, |out| encode_command(out, &[b"SELECT", db.as_bytes()]));
         }
     }
 
-    fn expect(&mut self, what: What, since_ms: u64) {
-        let end = self.base + self.output.len() as u64;
-        self.expected.push_back(Expected { what, end, since_ms });
+    fn put(&mut self, what: What, since_ms: u64, encode: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.end();
+        encode(&mut self.output);
+        self.expect(what, start, since_ms);
+    }
+
+    fn expect(&mut self, what: What, start: u64, since_ms: u64) {
+        let end = self.end();
+        self.expected.push_back(Expected { what, start, end, since_ms });
+    }
+
+    /// Where the stream to the leader ends.
+    fn end(&self) -> u64 {
+        self.base + self.output.len() as u64
+    }
+
+    /// How many bytes of the output nobody needs any more.
+    fn settled(&self) -> usize {
+        let first = self.answered.front().or(self.expected.front());
+        let settled = first.map_or(self.output.len(), |it| (it.start - self.base) as usize);
+        settled.min(self.head)
+    }
+
+    /// The replies that have come may be shown.
+    fn settle(&mut self) {
+        self.held = None;
+        self.answered.clear();
+        self.forget_settled();
+    }
+
+    fn forget_settled(&mut self) {
+        let settled = self.settled();
+        if settled < self.output.len() && settled < COMPACT_BYTES {
+            return;
+        }
+        self.output.drain(..settled);
+        self.base += settled as u64;
+        self.head -= settled;
+        if self.output.is_empty() && self.output.capacity() > COMPACT_BYTES {
+            self.output = Vec::new();
+        }
     }
 
     /// Up to where the stream to the leader was sent.
@@ -265,14 +311,6 @@ impl Upstream {
                 Err(error) => return Err(error),
             }
         }
-        if self.head == self.output.len() || self.head >= COMPACT_BYTES {
-            self.output.drain(..self.head);
-            self.base += self.head as u64;
-            self.head = 0;
-            if self.output.is_empty() && self.output.capacity() > COMPACT_BYTES {
-                self.output = Vec::new();
-            }
-        }
         Ok(())
     }
 
@@ -284,49 +322,10 @@ impl Upstream {
         self.to = None;
         self.own.clear();
         self.scan = ReplyScan::new();
+        self.within_reply = false;
         self.write_blocked = false;
         self.unasked = 0;
         (self.db, self.protocol) = (0, Protocol::Resp2);
-    }
-}
-
-impl Connection {
-    /// The connection to the leader is of no use any more: what waits for answers is told so.
-    /// Returns how many answers are unknown. Who has been shown half a reply is closed.
-    pub(super) fn give_leader_up(&mut self, why: &str) -> u64 {
-        let Some(mut upstream) = self.upstream.take() else { return 0 };
-        let begun_at = upstream.held.as_ref().map(|held| held.start).or(upstream.begun_at);
-        if let Some(start) = begun_at {
-            if self.out.sent() > start {
-                self.abort();
-            } else {
-                self.out.truncate_to(start);
-            }
-        }
-        let mut unknown = upstream.held.take().map_or(0, |held| u64::from(held.replies));
-        for _ in 0..unknown {
-            Reply::new(&mut self.out, self.session.protocol).error(UNKNOWN);
-        }
-        let written = upstream.written();
-        let definite = format!("MASTERDOWN the leader can't be asked: {why}");
-        for expected in upstream.expected.drain(..) {
-            let What::Reply(errand) = expected.what else { continue };
-            if errand.begins && errand.heard {
-                // It has begun, and will not be executed: what comes behind it is not to be done
-                // command by command.
-                Reply::new(&mut self.out, self.session.protocol).ok();
-                continue;
-            }
-            let is_unknown = errand.writes && expected.end <= written;
-            unknown += u64::from(is_unknown);
-            if errand.heard {
-                let text = if is_unknown { UNKNOWN } else { &definite };
-                Reply::new(&mut self.out, self.session.protocol).error(text);
-            }
-        }
-        self.session.set_in_flight(0, 0);
-        self.session.on_leader_lost();
-        unknown
     }
 }
 
