@@ -1,7 +1,7 @@
 //! Deterministic simulations: one thread, one seed, checked against what docs promise.
 //!
 //! * [`cluster`]: several nodes over the cores of replication, with a net, disks and clocks that fail,
-//!   a person who sets the leader, and clients with sessions (P1, P3 to P9). PITFALLS.md says which
+//!   clients with sessions, and a person who sets the leader, or nodes that agree on it (P1, P3 to P9). PITFALLS.md says which
 //!   known pitfall is met where.
 //! * [`run`]: one node over a disk that forgets, fills up and is cut off, compared with a model after
 //!   every restart: P1 (`fsync always`), P2 (`everysec`), P16 (never an answer from damaged data).

@@ -1,13 +1,13 @@
 //! Runs seeds of a simulation: one, some, or as many as fit into some minutes.
 
 mod report;
+mod sweep;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use trefoil_sim::cluster::{self, Defect, Keep, Met};
+use trefoil_sim::cluster::{self, Defect, Family, Keep};
 use trefoil_sim::{Sabotage, run};
 
 /// Simulates nodes that fail, and checks what was promised.
@@ -16,6 +16,9 @@ struct Options {
     /// What is simulated.
     #[arg(long, value_enum, default_value_t = Mode::Cluster)]
     mode: Mode,
+    /// Who sets the leader of a cluster.
+    #[arg(long, value_enum, default_value_t = Who::Both)]
+    family: Who,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -25,6 +28,9 @@ struct Options {
     /// How long to go on with further seeds.
     #[arg(long)]
     minutes: Option<u64>,
+    /// How many run at the same time; as many as there are processors, if it isn't said.
+    #[arg(long)]
+    threads: Option<usize>,
     /// Go on after a failure.
     #[arg(long)]
     keep_going: bool,
@@ -42,12 +48,31 @@ enum Mode {
     Durability,
 }
 
+/// See [`Options::family`].
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Who {
+    /// A person.
+    ByHand,
+    /// Nodes agree on it.
+    Healing,
+    /// Each seed is run both ways.
+    Both,
+}
+
 impl Options {
-    /// Whether the seeds that were asked for are done.
-    fn is_over(&self, done: u64, started: Instant) -> bool {
+    /// Whether the seeds that were asked for are begun.
+    fn is_over(&self, begun: u64, started: Instant) -> bool {
         match self.minutes {
-            Some(minutes) => started.elapsed() >= Duration::from_secs(60 * minutes),
-            None => done >= self.seeds,
+            Some(minutes) => begun > 0 && started.elapsed() >= Duration::from_secs(60 * minutes),
+            None => begun >= self.seeds,
+        }
+    }
+
+    fn families(&self) -> &'static [Family] {
+        match self.family {
+            Who::ByHand => &[Family::ByHand],
+            Who::Healing => &[Family::Healing],
+            Who::Both => &[Family::ByHand, Family::Healing],
         }
     }
 }
@@ -55,51 +80,31 @@ impl Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     match options.mode {
-        Mode::Cluster => run_cluster(&options),
+        Mode::Cluster if options.trace => show(&options),
+        Mode::Cluster => sweep::run(&options),
         Mode::Durability => run_durability(&options),
     }
 }
 
-fn run_cluster(options: &Options) -> ExitCode {
-    let keep = if options.trace { Keep::Text } else { Keep::Hash };
-    let (started, shows) = (Instant::now(), std::io::stderr().is_terminal());
-    let mut met = Met::default();
-    let mut shown = started;
-    let (mut done, mut failed) = (0, 0);
-    while done == 0 || !options.is_over(done, started) {
-        let seed = options.seed + done;
-        let outcome = cluster::run(seed, Defect::None, keep);
-        if let Some(trace) = &outcome.trace {
-            print!("{trace}");
-        }
+/// Prints the trace of a seed.
+fn show(options: &Options) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for &family in options.families() {
+        let outcome = cluster::run(family, options.seed, Defect::None, Keep::Text);
+        print!("{}", outcome.trace.unwrap_or_default());
         if let Some(broken) = &outcome.broken {
-            report::failure(seed, "cluster", broken);
-            failed += 1;
-            if !options.keep_going {
-                return ExitCode::FAILURE;
-            }
-        }
-        met.add(&outcome.met);
-        done += 1;
-        if shows && shown.elapsed() > Duration::from_millis(200) {
-            shown = Instant::now();
-            report::progress(seed, done, started.elapsed(), met.states.len());
+            report::failure(options.seed, report::place(family), broken);
+            code = ExitCode::FAILURE;
         }
     }
-    print!("{met}");
-    if failed > 0 {
-        println!("{failed} of {done} seeds failed");
-        return ExitCode::FAILURE;
-    }
-    report::success(options.seed, done, started.elapsed());
-    ExitCode::SUCCESS
+    code
 }
 
 fn run_durability(options: &Options) -> ExitCode {
     let (started, mut done) = (Instant::now(), 0);
     while done == 0 || !options.is_over(done, started) {
         if let Err(failure) = run(options.seed + done, Sabotage::Nothing) {
-            report::failure(options.seed + done, "durability", &failure.to_string());
+            report::failure(options.seed + done, "--mode durability", &failure.to_string());
             return ExitCode::FAILURE;
         }
         done += 1;

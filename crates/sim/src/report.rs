@@ -3,13 +3,23 @@
 use std::process::Command;
 use std::time::Duration;
 
+use trefoil_sim::cluster::Family;
+
 /// A seed failed: what, where, and the one command that shows it again.
-pub(crate) fn failure(seed: u64, mode: &str, broken: &str) {
+pub(crate) fn failure(seed: u64, place: &str, broken: &str) {
     println!("\nseed {seed}, commit {}: {broken}", commit());
     println!(
-        "again: cargo run --release -p trefoil-sim -- --mode {mode} --seed {seed}{}",
-        if mode == "cluster" { " --trace" } else { "" }
+        "again: cargo run --release -p trefoil-sim -- {place} --seed {seed}{}",
+        if place.contains("--family") { " --trace" } else { "" }
     );
+}
+
+/// Where to look for a seed again.
+pub(crate) fn place(family: Family) -> &'static str {
+    match family {
+        Family::ByHand => "--family by-hand",
+        Family::Healing => "--family healing",
+    }
 }
 
 /// All seeds kept their promises.

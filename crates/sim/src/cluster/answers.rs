@@ -64,8 +64,12 @@ impl World {
         Some((cluster, position))
     }
 
-    /// Whether somebody leads in a newer epoch than this node knows, or a leader that it follows.
+    /// Whether somebody leads in a newer epoch than this node knows, or a leader that it follows. A
+    /// leader under a lease is not forgiven that.
     fn is_deposed(&self, slot: usize) -> bool {
+        if self.is_managed(slot) && self.led_epoch(slot).is_some() {
+            return false;
+        }
         let known = self.nodes[slot].process.as_ref().and_then(|process| process.epochs.last());
         known.map(|entry| (entry.epoch, entry.leader)) != self.judge.newest_leader()
     }

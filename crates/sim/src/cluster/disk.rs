@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use trefoil_clock::{ClusterId, Epoch, EpochTable, Identity, Lsn, NodeId, Position};
 use trefoil_wire::peer::Offer;
 
+use super::healing::Papers;
 use super::record::Record;
 use super::snapshot::Snapshot;
 use super::store::Store;
@@ -132,6 +133,8 @@ pub(crate) struct Disk {
     pub(crate) archive: Vec<u64>,
     /// Where the snapshots in it end: what was before the archived records.
     pub(crate) archived_snapshots: Vec<(ClusterId, EpochTable, Lsn)>,
+    /// What the control keeps.
+    pub(crate) papers: Papers,
 }
 
 impl Disk {
@@ -148,6 +151,7 @@ impl Disk {
             clean: false,
             archive: Vec::new(),
             archived_snapshots: Vec::new(),
+            papers: Papers::default(),
         }
     }
 

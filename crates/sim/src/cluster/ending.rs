@@ -21,6 +21,7 @@ impl World {
         for row in &mut self.net.delay {
             row.fill(200);
         }
+        self.end_cuts();
         for slot in 0..self.nodes.len() {
             let node = &mut self.nodes[slot];
             (node.paused_until, node.full_until, node.unseen_until) = (0, 0, 0);
@@ -36,7 +37,7 @@ impl World {
             return false;
         }
         let since = self.now - self.plan.heals_at;
-        if since > 300 * MS {
+        if since > 300 * MS && self.is_served() {
             self.asking = false;
         }
         if since > PATIENCE {
@@ -51,10 +52,13 @@ impl World {
 
     /// What is still missing until all nodes are one.
     fn apart(&self) -> Option<String> {
-        let intended = &self.nodes[self.operator.intended];
-        let leader = intended.process.as_ref()?;
+        let intended = self.leading_slot();
+        let leading = &self.nodes[intended];
+        let Some(leader) = leading.process.as_ref() else {
+            return Some(format!("node {intended} is down"));
+        };
         let Role::Leading(leading) = &leader.role else {
-            return Some(format!("node {} does not lead", self.operator.intended));
+            return Some(format!("node {intended} does not lead"));
         };
         if leading.commit != leader.end.lsn || leading.released != leader.end.lsn {
             let Position { epoch, lsn } = leader.end;
@@ -65,7 +69,7 @@ impl World {
             let Some(process) = &node.process else { return Some(format!("n{slot} is down")) };
             let together = match &process.role {
                 Role::Following(following) => following.core.is_ready(),
-                Role::Leading(_) => slot == self.operator.intended,
+                Role::Leading(_) => slot == intended,
                 Role::Recovering { .. } | Role::Fenced => false,
             };
             let level = process.end == leader.end
@@ -87,7 +91,7 @@ impl World {
 
     /// Every promise is looked at once more, with hindsight.
     pub(crate) fn judge_the_end(&mut self) {
-        let slot = self.operator.intended;
+        let slot = self.leading_slot();
         let leader = self.nodes[slot].process.as_ref().expect("runs end with a leader");
         // Careless people may have made the history of an emptied node everybody's.
         let cluster = self.nodes[slot].disk.identity.cluster;

@@ -49,7 +49,7 @@ impl World {
     }
 
     /// Pitfall 34: a follower dies in the middle of a snapshot; 12: of a cut or an install.
-    fn fault_kill_during_transfer(&mut self) {
+    pub(crate) fn fault_kill_during_transfer(&mut self) {
         use trefoil_replication::FollowerState::{Cutting, Fetching, Installing};
         let busy = (0..self.nodes.len()).find(|slot| {
             let process = self.nodes[*slot].process.as_ref();
@@ -82,13 +82,13 @@ impl World {
     }
 
     /// Whether the promises cover that the power goes at a node.
-    fn power_may_go(&mut self, slot: usize) -> bool {
+    pub(crate) fn power_may_go(&mut self, slot: usize) -> bool {
         let covered = !(self.is_promised() && self.only_received());
         covered && (!self.power_matters(slot) || self.may_lose())
     }
 
     /// Whether the promises cover one more loss of data.
-    fn may_lose(&mut self) -> bool {
+    pub(crate) fn may_lose(&mut self) -> bool {
         if self.is_promised() && self.losses >= self.plan.losses_max {
             return false;
         }
@@ -153,7 +153,7 @@ impl World {
     }
 
     /// A connection breaks.
-    fn fault_cut(&mut self) {
+    pub(crate) fn fault_cut(&mut self) {
         let open: Vec<usize> = (0..self.net.links.len())
             .rev()
             .take(20)
@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    fn fault_disk_full(&mut self, slot: usize) {
+    pub(crate) fn fault_disk_full(&mut self, slot: usize) {
         self.nodes[slot].full_until = self.now + (10 + self.dice.below(800)) * MS;
         self.met.fault("disks full");
         self.trace(format_args!("n{slot}'s disk is full"));
@@ -210,7 +210,7 @@ impl World {
         }
     }
 
-    fn fault_slow_link(&mut self, from: usize, to: usize) {
+    pub(crate) fn fault_slow_link(&mut self, from: usize, to: usize) {
         let slow = self.dice.one_in(2);
         self.net.delay[from][to] = if slow { (1 + self.dice.below(60)) * MS } else { 200 };
         self.met.fault("links that became slow or fast");
@@ -224,7 +224,7 @@ impl World {
     }
 
     /// Wall clocks jump, forward and back.
-    fn fault_clock_jumps(&mut self, slot: usize) {
+    pub(crate) fn fault_clock_jumps(&mut self, slot: usize) {
         self.nodes[slot].skew_ms = self.dice.below(5_000);
         self.met.fault("clock jumps");
     }

@@ -152,7 +152,7 @@ impl World {
     pub(crate) fn on_dial(&mut self, slot: usize) {
         let Role::Following(following) = &self.process(slot).role else { return };
         let (whom, old) = (following.whom, following.link);
-        if old.is_some() || whom == slot {
+        if old.is_some() || whom == slot || self.is_fenced(slot) {
             return;
         }
         let link = self.dial(slot, whom);

@@ -61,7 +61,7 @@ impl World {
                 self.send_message(link.0 as usize, slot, &fence, &message);
             }
             LeaderAction::Stream { link, prev, up_to, bytes_max, commit } => {
-                let flush = self.operator.policy.level != AckLevel::Received;
+                let flush = self.policy_of(slot).level != AckLevel::Received;
                 let head = Append { prev, commit, clock: self.wall(slot), flush, runs: &[] };
                 self.stream(slot, link, &head, up_to, bytes_max);
             }
@@ -85,13 +85,14 @@ impl World {
             LeaderAction::Watermarks { commit, released } => {
                 self.on_watermarks(slot, commit, released);
             }
+            LeaderAction::PersistMembers { members } if self.is_managed(slot) => {
+                self.publish_members(slot, members);
+            }
             LeaderAction::PersistMembers { members } => {
                 let after = self.dice.below(5 * MS);
                 self.task(slot, after, Task::Members(members));
             }
-            LeaderAction::Waive => {
-                self.with_leader(slot, |core, now, out| core.on_waived(now, out))
-            }
+            LeaderAction::Waive => self.waive(slot),
             LeaderAction::Close { link, reason } => {
                 self.note_close(slot, link, reason);
                 self.close(link.0 as usize, slot);
@@ -223,6 +224,7 @@ impl World {
         self.judge.on_commit((cluster, &epochs), node, strictly, Committed::Strictly);
         self.judge.on_commit((cluster, &epochs), node, commit, Committed::ByItself);
         self.judge.note_commit(self.now, epochs.last(), commit);
+        self.check_rule(slot);
         self.release(slot);
         self.check_snapshots(slot);
     }
@@ -270,6 +272,7 @@ impl World {
             log.sync_all();
             if self.judge.on_epoch(identity.cluster, epoch, identity.node) {
                 self.met.event("epochs with two leaders");
+                self.judge_two_leaders(slot, epoch);
             }
         }
         self.check_store(slot);
@@ -278,11 +281,13 @@ impl World {
         let options = self.leader_options(slot);
         let members = self.nodes[slot].disk.members.clone();
         let log = self.log_state(slot);
-        let (policy, local, now) = (self.operator.policy, self.plan.local, self.local_ms(slot));
+        let (policy, local, now) = (self.policy_of(slot), self.plan.local, self.local_ms(slot));
+        let omits_barrier = self.defect == Defect::NoBarrier;
         let process = self.process(slot);
         let start = LeaderStart { epochs: process.epochs.clone(), log, committed, members };
         let mut core = Leader::new(options, start, policy, local, now);
-        if begins == Begins::Epoch {
+        let has_barrier = begins == Begins::Epoch && !omits_barrier;
+        if has_barrier {
             core.begin_epoch(process.end.lsn.next());
         }
         process.received.clear();
@@ -297,7 +302,8 @@ impl World {
             wanted: None,
             offered: std::collections::BTreeMap::new(),
         }));
-        if begins == Begins::Epoch {
+        self.on_lead_taken(slot);
+        if has_barrier {
             self.write(slot, Change::Barrier);
         }
         self.tell_log(slot);

@@ -44,6 +44,7 @@ impl World {
         self.nodes[slot].process = Some(process);
         self.trace(format_args!("n{slot} starts, {duty:?}, clean {clean}, end {end:?}"));
         match duty {
+            _ if self.healing.is_some() => self.start_part(slot, clean),
             Duty::Lead => self.start_leading(slot, clean),
             Duty::Follow { whom, .. } => {
                 self.follow(slot, whom, Lsn::ZERO, end.lsn.max(whole_from));
@@ -55,7 +56,7 @@ impl World {
         self.task(slot, 300 * MS, Task::SyncNow);
     }
 
-    fn start_leading(&mut self, slot: usize, clean: bool) {
+    pub(crate) fn start_leading(&mut self, slot: usize, clean: bool) {
         let disk = &self.nodes[slot].disk;
         let led = disk.log.epochs.last();
         let epoch = led.map(|entry| entry.epoch).unwrap_or_default();
@@ -75,6 +76,7 @@ impl World {
             return;
         }
         self.trace(format_args!("n{slot} is killed"));
+        self.crash_papers(slot);
         self.break_clients(slot);
         self.drop_links(slot, Told::Yes);
         self.nodes[slot].process = None;
@@ -88,6 +90,7 @@ impl World {
             return;
         }
         self.trace(format_args!("n{slot} stops"));
+        self.crash_papers(slot);
         self.flush_queue(slot);
         // A leader that still asks its members may lack records: its stop proves nothing.
         let whole = !matches!(self.process(slot).role, Role::Recovering { .. });
@@ -105,6 +108,7 @@ impl World {
         if self.nodes[slot].process.is_none() {
             return;
         }
+        self.crash_papers(slot);
         self.break_clients(slot);
         self.drop_links(slot, Told::No);
         let lost = self.nodes[slot].disk.lose_power(&mut self.dice);

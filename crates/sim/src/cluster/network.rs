@@ -44,6 +44,8 @@ pub(crate) struct Net {
     pub(crate) links: Vec<Link>,
     /// From whom to whom nothing gets through until then.
     pub(crate) stuck_until: Vec<Vec<Micros>>,
+    /// The same of links only: datagrams go on.
+    pub(crate) stall_until: Vec<Vec<Micros>>,
     /// Microseconds that a message needs at least.
     pub(crate) delay: Vec<Vec<Micros>>,
     reader: FrameReader,
@@ -54,6 +56,7 @@ impl Net {
         Net {
             links: Vec::new(),
             stuck_until: vec![vec![0; nodes]; nodes],
+            stall_until: vec![vec![0; nodes]; nodes],
             delay: vec![vec![200; nodes]; nodes],
             reader: FrameReader::new(),
         }
@@ -146,7 +149,9 @@ impl World {
         let Some(&(at, _)) = entry.under_way[side].front() else { return };
         let (to, from) = (entry.ends[side], entry.ends[1 - side]);
         let node = &self.nodes[to.slot];
-        let free = self.net.stuck_until[from.slot][to.slot].max(node.paused_until).max(at);
+        let stuck = self.net.stuck_until[from.slot][to.slot];
+        let stalled = self.net.stall_until[from.slot][to.slot];
+        let free = stuck.max(stalled).max(node.paused_until).max(at);
         if free > self.now {
             self.agenda.put(free, Event::Arrive { link, side });
             return;

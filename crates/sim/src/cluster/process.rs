@@ -11,6 +11,7 @@ use trefoil_wire::peer::SnapshotId;
 
 use super::agenda::Micros;
 use super::client::Request;
+use super::healing::Part;
 use super::record::Record;
 use super::snapshot::{Building, Snapshot};
 use super::store::Store;
@@ -142,6 +143,8 @@ pub(crate) struct Process {
     pub(crate) serial: u64,
     /// Which core it is: rises when the role changes.
     pub(crate) core: u64,
+    /// Its part in the agreement, if nodes agree.
+    pub(crate) part: Option<Box<Part>>,
 }
 
 impl Process {
@@ -166,6 +169,7 @@ impl Process {
             tick_at: None,
             serial: 0,
             core: 0,
+            part: None,
         }
     }
 

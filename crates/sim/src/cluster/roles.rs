@@ -82,7 +82,10 @@ impl World {
     pub(crate) fn on_tick(&mut self, slot: usize) {
         self.process(slot).tick_at = None;
         match self.process(slot).role {
-            Role::Leading(_) => self.with_leader(slot, |core, now, out| core.on_timeout(now, out)),
+            Role::Leading(_) => {
+                self.with_leader(slot, |core, now, out| core.on_timeout(now, out));
+                self.keep_acks(slot);
+            }
             Role::Following(_) => {
                 self.with_follower(slot, |core, now, out| core.on_timeout(now, out));
             }
@@ -230,7 +233,7 @@ impl World {
             cluster: disk.identity.cluster,
             shard: super::SHARD,
             members: disk.members.clone(),
-            acks: self.operator.policy.acks,
+            acks: self.policy_of(slot).acks,
             async_wait_ms: 300,
             link_timeout_ms: 400,
             heartbeat_ms: 40,

@@ -25,10 +25,32 @@ pub enum Defect {
     ServesBeforeReady,
     /// Diverged tails are cut without being archived.
     CutWithoutArchive,
+    /// Leaders do not look at their lease before replies leave.
+    LeaseNotChecked,
+    /// A node that can't lead in the epoch that it was granted begins the next one by itself.
+    EpochMinted,
+    /// A change of the electable set, or of the rule, counts before it is agreed upon.
+    ElectableEarly,
+    /// The next epoch is granted without waiting until the old lease is over.
+    GrantWithoutWait,
+    /// A new leader writes no record of its epoch, and commits without one.
+    NoBarrier,
+    /// What consensus must not forget counts as synced before it is.
+    VoteNotSynced,
 }
 
 impl Defect {
-    /// All but none.
+    /// Those that show where nodes agree on the leader.
+    pub const HEALING: [Defect; 6] = [
+        Defect::LeaseNotChecked,
+        Defect::EpochMinted,
+        Defect::ElectableEarly,
+        Defect::GrantWithoutWait,
+        Defect::NoBarrier,
+        Defect::VoteNotSynced,
+    ];
+
+    /// All but none of those that show where a person sets the leader.
     pub const ALL: [Defect; 10] = [
         Defect::AckBeforeFlush,
         Defect::ReadPassesGate,

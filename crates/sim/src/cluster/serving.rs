@@ -12,6 +12,9 @@ use super::record::Change;
 use super::sabotage::Defect;
 use super::world::{Event, World};
 
+/// Writes that wait for the next leader are looked at again after this time.
+const HELD_FOR: Micros = 5 * MS;
+
 impl World {
     /// A client's request, or one that a follower passes on.
     pub(crate) fn on_request(&mut self, slot: usize, request: Request) {
@@ -36,6 +39,10 @@ impl World {
             return self.answer(slot, request, Answer::LostBranch);
         }
         match request.ask {
+            Ask::Write(_) if self.holds_writes(slot) => {
+                let later = self.now + HELD_FOR;
+                self.agenda.put(later, Event::Request(slot, request));
+            }
             Ask::Write(change) => self.serve_write(slot, request, change),
             Ask::Read(key, consistency) => {
                 let process = self.process(slot);
@@ -81,16 +88,20 @@ impl World {
             self.defect == Defect::ReadPassesGate && matches!(answer, Answer::Value { .. });
         let process = self.process(slot);
         let Role::Leading(leading) = &process.role else { return };
-        if leading.released >= lsn || passes {
+        if (leading.released >= lsn || passes) && process.part.is_none() {
             return self.answer(slot, request, answer);
         }
         let since = self.now;
         let until = Until::Released { lsn, answer };
         self.process(slot).waiting.push(Waiting { request, since, until });
+        self.let_go_soon(slot);
     }
 
     /// The leader's release rose: answers leave.
     pub(crate) fn release(&mut self, slot: usize) {
+        if !self.passes_gate(slot) {
+            return;
+        }
         let process = self.process(slot);
         let Role::Leading(leading) = &process.role else { return };
         let released = leading.released;
@@ -98,6 +109,17 @@ impl World {
             .into_iter()
             .partition(|w| matches!(w.until, Until::Released { lsn, .. } if lsn <= released));
         process.waiting = stay;
+        let last = out.iter().filter_map(|w| match w.until {
+            Until::Released { lsn, .. } => Some(lsn),
+            _ => None,
+        });
+        if let Some(last) = last.max() {
+            self.on_replies(slot, last);
+        }
+        let binds = |ask| matches!(ask, Ask::Write(_) | Ask::Read(_, Consistency::Linearizable));
+        if out.iter().any(|waiting| binds(waiting.request.ask)) {
+            self.check_barrier(slot);
+        }
         for Waiting { request, until, .. } in out {
             if let Until::Released { answer, .. } = until {
                 self.answer(slot, request, answer);
@@ -175,7 +197,9 @@ impl World {
         let led = process.epochs.last();
         if let Consistency::Bounded(bound_ms) = consistency {
             self.met.event("bounded reads on followers");
-            self.judge.on_bounded(self.now, bound_ms, led, applied, request.operation);
+            let slack_ms = self.slack_ms(bound_ms);
+            let bound = (bound_ms, slack_ms);
+            self.judge.on_bounded(self.now, bound, led, applied, request.operation);
         }
         self.met.event("reads on followers");
         self.answer(slot, request, Answer::Value { value: held.value, by: held.by });

@@ -1,6 +1,7 @@
 //! What the threads of a process do when their turn comes.
 
 use trefoil_clock::{EpochTable, Lsn, NodeId, Position};
+use trefoil_cluster::control::Ticket;
 use trefoil_replication::AfterCut;
 use trefoil_wire::peer::Offer;
 
@@ -53,6 +54,21 @@ pub(crate) enum Task {
     Install(Offer),
     /// What has waited too long is answered.
     Housekeep,
+    /// The control's deadline may have come.
+    ControlTick,
+    /// The thread that controls looks at what other threads want.
+    ControlBeat,
+    ControlLook,
+    /// So many of the control's writes are synced.
+    PapersKept(usize),
+    /// A defect says so.
+    PapersTold(Ticket),
+    /// The thread that replicates looks at its orders.
+    PeersStep,
+    /// An epoch that was granted begins.
+    TakeLead,
+    /// Replies whose work is done leave, if they may.
+    LetGo,
 }
 
 impl World {
@@ -90,6 +106,14 @@ impl World {
                 self.note_state();
                 self.task(slot, 50 * MS, Task::Housekeep);
             }
+            Task::ControlTick => self.on_control_tick(slot),
+            Task::ControlBeat => self.on_control_beat(slot),
+            Task::ControlLook => self.on_control_look(slot),
+            Task::PapersKept(count) => self.on_papers_kept(slot, count),
+            Task::PapersTold(ticket) => self.on_papers_told(slot, ticket),
+            Task::PeersStep => self.on_peers_step(slot),
+            Task::TakeLead => self.on_take_lead(slot),
+            Task::LetGo => self.on_let_go(slot),
         }
     }
 

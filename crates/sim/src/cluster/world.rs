@@ -9,6 +9,7 @@ use super::agenda::{Agenda, MS, Micros};
 use super::client::{Carries, Client, Reply, Request};
 use super::coverage::Met;
 use super::disk::{Disk, Duty};
+use super::healing::{HealPlan, Healing};
 use super::network::Net;
 use super::operator::Operator;
 use super::plan::Plan;
@@ -18,6 +19,9 @@ use super::task::Task;
 use super::trace::{Keep, Trace};
 use crate::dice::Dice;
 use crate::invariants::Judge;
+
+/// About how long a cluster is given to form before something goes wrong.
+const FORMS_WITHIN: Micros = 2_000 * MS;
 
 /// The history that all nodes begin with.
 pub(crate) const CLUSTER: ClusterId = ClusterId(77);
@@ -44,6 +48,27 @@ pub(crate) enum Event {
     Operator,
     Fault,
     Heal,
+    /// Between controls.
+    Datagram {
+        from: usize,
+        to: usize,
+        bytes: Vec<u8>,
+    },
+    /// People do something, in a cluster that agrees on its leader.
+    People,
+    /// A person gives a machine a new identity.
+    Renew(usize),
+    Kill(usize),
+    Stop(usize),
+}
+
+/// Who sets the leader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Family {
+    /// A person.
+    ByHand,
+    /// Nodes agree on it.
+    Healing,
 }
 
 /// A machine: what stays when its process dies.
@@ -85,6 +110,8 @@ pub(crate) struct World {
     pub(crate) healed: bool,
     /// Losses of data so far that count against [`Plan::losses_max`].
     pub(crate) losses: u64,
+    /// Nodes agree on the leader.
+    pub(crate) healing: Option<Box<Healing>>,
     log: Trace,
 }
 
@@ -103,8 +130,11 @@ pub struct Outcome {
 
 /// Runs a seed.
 #[must_use]
-pub fn run(seed: u64, defect: Defect, keep: Keep) -> Outcome {
-    let mut world = World::new(seed, defect, keep);
+pub fn run(family: Family, seed: u64, defect: Defect, keep: Keep) -> Outcome {
+    let mut world = match family {
+        Family::ByHand => World::by_hand(seed, defect, keep),
+        Family::Healing => World::healing(seed, defect, keep),
+    };
     // An invariant that a core asserts is as good as one of the judge's: the trace tells how it came.
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.go())) {
         let text = panic.downcast_ref::<String>().cloned();
@@ -137,9 +167,28 @@ impl World {
         }
     }
 
-    fn new(seed: u64, defect: Defect, keep: Keep) -> World {
+    fn by_hand(seed: u64, defect: Defect, keep: Keep) -> World {
         let mut dice = Dice::new(seed ^ 0x7265_706c_6963_6173);
         let plan = Plan::draw(&mut dice);
+        World::new(plan, dice, defect, keep)
+    }
+
+    fn healing(seed: u64, defect: Defect, keep: Keep) -> World {
+        let mut dice = Dice::new(seed ^ 0x6865_616c_696e_6721);
+        let (plan, heal) = HealPlan::draw(&mut dice, defect);
+        let mut world = World::new(plan, dice, defect, keep);
+        for (slot, node) in world.nodes.iter_mut().enumerate() {
+            node.drift_ppm = heal.drift_ppm[slot];
+            if slot > 0 {
+                node.disk.identity.cluster = ClusterId(100 + slot as u128);
+                node.disk.papers.joins = true;
+            }
+        }
+        world.healing = Some(Box::new(Healing::new(heal, world.nodes.len())));
+        world
+    }
+
+    fn new(plan: Plan, mut dice: Dice, defect: Defect, keep: Keep) -> World {
         let nodes = (0..plan.nodes)
             .map(|slot| {
                 let duty =
@@ -184,6 +233,7 @@ impl World {
             asking: true,
             healed: false,
             losses: 0,
+            healing: None,
             log: Trace::new(keep),
             plan,
         }
@@ -192,6 +242,7 @@ impl World {
     fn begin(&mut self) {
         let plan = self.plan.clone();
         self.trace(format_args!("{plan:?}"));
+        self.trace_heal_plan();
         for slot in 0..plan.nodes {
             self.start(slot);
         }
@@ -199,8 +250,14 @@ impl World {
             let at = (20 + self.dice.below(80)) * MS;
             self.agenda.put(at, Event::Client(client));
         }
-        self.agenda.put(100 * MS, Event::Operator);
-        self.agenda.put(150 * MS + self.dice.below(plan.fault_gap), Event::Fault);
+        if self.healing.is_none() {
+            self.agenda.put(100 * MS, Event::Operator);
+            self.agenda.put(150 * MS + self.dice.below(plan.fault_gap), Event::Fault);
+        } else {
+            self.agenda.put(FORMS_WITHIN, Event::People);
+            let first = FORMS_WITHIN / 2 + self.dice.below(FORMS_WITHIN);
+            self.agenda.put(first, Event::Fault);
+        }
         self.agenda.put(plan.heals_at, Event::Heal);
     }
 
@@ -257,8 +314,14 @@ impl World {
             Event::Client(client) => self.on_client(client),
             Event::GiveUp(client, operation) => self.on_give_up(client, operation),
             Event::Operator => self.on_operator(),
+            Event::Fault if self.healing.is_some() => self.on_heal_fault(),
             Event::Fault => self.on_fault(),
             Event::Heal => self.heal(),
+            Event::Datagram { from, to, bytes } => self.on_datagram(from, to, bytes),
+            Event::People => self.on_people(),
+            Event::Renew(slot) => self.on_renew_identity(slot),
+            Event::Kill(slot) => self.on_kill(slot),
+            Event::Stop(slot) => self.on_stop(slot),
         }
     }
 

@@ -12,6 +12,7 @@ mod linearizable;
 mod log_matching;
 mod lost_is_archived;
 mod no_uncommitted_reads;
+mod one_agreement;
 mod one_record_per_position;
 mod own_log_survives;
 mod sessions;
@@ -62,6 +63,8 @@ pub(crate) struct Judge {
     strict_end: u64,
     /// By epoch and leader: when what was committed.
     commits: HashMap<(Epoch, NodeId), Vec<(Micros, Lsn)>>,
+    /// When leaders under a lease answered what depends on a record.
+    answered: Vec<(Micros, Epoch, Lsn)>,
     newest: Option<(Epoch, NodeId)>,
     led: HashMap<Epoch, NodeId>,
     /// Epochs in which two nodes led.
@@ -76,6 +79,7 @@ pub(crate) struct Judge {
     care: Care,
     /// Linearizability is promised for the whole run.
     linearizable: bool,
+    agreed: one_agreement::Agreed,
     broken: Option<String>,
 }
 
@@ -97,6 +101,7 @@ impl Judge {
             acknowledged: BTreeMap::new(),
             strict_end: 0,
             commits: HashMap::new(),
+            answered: Vec::new(),
             newest: None,
             led: HashMap::new(),
             doubled: HashSet::new(),
@@ -107,6 +112,7 @@ impl Judge {
             lost: 0,
             care: plan.care,
             linearizable: plan.promises_linearizability(),
+            agreed: one_agreement::Agreed::default(),
             broken: None,
         }
     }

@@ -1,0 +1,147 @@
+//! Who is electable, and by which rule: agreed upon before it counts (rule 10).
+
+use trefoil_clock::NodeId;
+use trefoil_replication::Acks;
+
+use super::super::process::Role;
+use super::super::sabotage::Defect;
+use super::super::world::World;
+use super::part::{Electable, Saved};
+
+/// The rule after which more members have to be heard.
+fn more_careful(one: Acks, other: Acks, members: usize) -> Acks {
+    let reports = |acks: Acks| acks.reports_needed(members);
+    if reports(one) > reports(other) { one } else { other }
+}
+
+impl World {
+    /// Members are to be written down where elections look.
+    pub(crate) fn publish_members(&mut self, slot: usize, members: Vec<NodeId>) {
+        let rule = self.rule(slot);
+        let Some(part) = self.part(slot) else { return };
+        let acks = more_careful(part.members.acks, rule, members.len());
+        if self.defect == Defect::ElectableEarly {
+            let early = members.clone();
+            self.with_leader(slot, |core, now, out| core.on_members_persisted(now, &early, out));
+        }
+        self.publish(slot, Saved { acks, nodes: members });
+    }
+
+    /// Asks for members to be agreed upon.
+    fn publish(&mut self, slot: usize, saved: Saved) {
+        let Some(epoch) = self.led_epoch(slot) else { return };
+        let own = self.nodes[slot].disk.identity.node;
+        let Some(part) = self.part(slot) else { return };
+        if saved == part.members || part.wanted.as_ref() == Some(&saved) {
+            return;
+        }
+        let nodes = saved.nodes.iter().copied().chain([own]).collect();
+        let acks = saved.acks;
+        part.wanted = Some(saved);
+        part.electable = Some(Electable { epoch, nodes, acks });
+        self.met.event("electable sets asked for");
+        self.wake_control(slot);
+        self.strike_change(slot);
+    }
+
+    pub(super) fn on_published(&mut self, slot: usize, published: &Electable) {
+        if self.led_epoch(slot) != Some(published.epoch) {
+            return;
+        }
+        let own = self.nodes[slot].disk.identity.node;
+        let nodes: Vec<NodeId> =
+            published.nodes.iter().copied().filter(|&node| node != own).collect();
+        let Some(part) = self.part(slot) else { return };
+        part.members = Saved { acks: published.acks, nodes: nodes.clone() };
+        if part.wanted.as_ref() == Some(&part.members) {
+            part.wanted = None;
+        }
+        self.met.event("electable sets agreed upon");
+        self.nodes[slot].disk.members.clone_from(&nodes);
+        let waived = published.acks == Acks::Async;
+        self.with_leader(slot, |core, now, out| {
+            core.on_members_persisted(now, &nodes, out);
+            if waived {
+                core.on_waived(now, out);
+            }
+        });
+    }
+
+    /// The own log is to be enough: elections have to know it before.
+    pub(crate) fn waive(&mut self, slot: usize) {
+        if self.is_managed(slot)
+            && self.part_of(slot).is_some_and(|part| part.members.acks != Acks::Async)
+        {
+            return self.save_acks(slot, Acks::Async);
+        }
+        self.with_leader(slot, |core, now, out| core.on_waived(now, out));
+    }
+
+    /// The rule that elections are to go by: while the own log is enough, they can't rely on more.
+    fn rule(&self, slot: usize) -> Acks {
+        match self.nodes[slot].process.as_ref().map(|process| &process.role) {
+            Some(Role::Leading(leading)) if leading.core.is_degrading() => Acks::Async,
+            _ => self.policy_of(slot).acks,
+        }
+    }
+
+    /// The rule of acknowledgements in force, or that of two of which more have to be heard.
+    pub(crate) fn keep_acks(&mut self, slot: usize) {
+        if !self.is_managed(slot) {
+            return;
+        }
+        let Role::Leading(leading) = &self.process(slot).role else { return };
+        let acks = match leading.core.is_policy_in_force() {
+            true => self.rule(slot),
+            false => self.careful_acks(slot),
+        };
+        self.save_acks(slot, acks);
+    }
+
+    fn careful_acks(&self, slot: usize) -> Acks {
+        let after = self.rule(slot);
+        let Some(part) = self.part_of(slot) else { return after };
+        more_careful(part.members.acks, after, part.members.nodes.len())
+    }
+
+    fn save_acks(&mut self, slot: usize, acks: Acks) {
+        if !self.is_managed(slot) {
+            return;
+        }
+        let Some(part) = self.part(slot) else { return };
+        let nodes = match &part.wanted {
+            Some(wanted) => wanted.nodes.clone(),
+            None => part.members.nodes.clone(),
+        };
+        self.publish(slot, Saved { acks, nodes });
+    }
+
+    /// Whether the rule that is to come has to be agreed upon first.
+    pub(super) fn is_rule_unpublished(&mut self, slot: usize) -> bool {
+        if self.defect == Defect::ElectableEarly
+            || !self.is_managed(slot)
+            || self.led_epoch(slot).is_none()
+        {
+            return false;
+        }
+        let acks = self.careful_acks(slot);
+        let Some(part) = self.part(slot) else { return false };
+        if part.members.acks == acks {
+            return false;
+        }
+        let nodes = part.members.nodes.clone();
+        self.publish(slot, Saved { acks, nodes });
+        true
+    }
+
+    /// The policy is another one from here on.
+    pub(super) fn reconfigure(&mut self, slot: usize) {
+        let policy = self.policy_of(slot);
+        let acks = self.careful_acks(slot);
+        self.save_acks(slot, acks);
+        let Role::Leading(leading) = &mut self.process(slot).role else { return };
+        leading.policy = policy;
+        self.with_leader(slot, |core, now, out| core.set_policy(now, policy, out));
+        self.keep_acks(slot);
+    }
+}
