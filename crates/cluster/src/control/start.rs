@@ -50,6 +50,7 @@ impl Control {
         let (generation, node) = (own.generation, own.node);
         let applied = written.snapshot.as_ref().map_or(Index::ZERO, |snapshot| snapshot.index);
         let revocations = Revocations::new(shard, &written);
+        let book = Book::new(&written);
         let raft = Raft::new(Options::new(node, options.seed), written, now_ms)?;
         let mut control = Control {
             raft,
@@ -60,7 +61,7 @@ impl Control {
             mute: false,
             revocations,
             introduction: Introduction::new(now_ms),
-            book: Book::default(),
+            book,
             local: LocalReport::default(),
             voter: Voter::default(),
             voting: Voting::default(),
