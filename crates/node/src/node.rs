@@ -172,9 +172,12 @@ impl Node {
             return Lsn::ZERO;
         }
         let remote = self.replication.remote();
+        // What a leader that others can follow acknowledges is in its log: if its process dies, the archive
+        // shows what they did not get.
+        let by_log = remote < Lsn(u64::MAX) || self.agreement.lease.is_required();
         match self.log.fsync() {
             Fsync::Always => self.log.durable().min(remote),
-            Fsync::Everysec | Fsync::No if remote == Lsn(u64::MAX) => remote,
+            Fsync::Everysec | Fsync::No if !by_log => remote,
             Fsync::Everysec | Fsync::No => self.log.appended().min(remote),
         }
     }

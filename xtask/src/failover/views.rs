@@ -12,6 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A node that may be stopped or cut off is not waited for longer.
 const SHORT_PATIENCE: Duration = Duration::from_millis(300);
 
+/// So many vote in a cluster of three or more.
+const VOTERS: u64 = 3;
+
 /// One question over a connection of its own. An error reply is an error.
 pub(crate) fn ask(address: SocketAddr, words: &[&str]) -> Result<Reply> {
     ask_within(PATIENCE, address, words)
@@ -36,6 +39,8 @@ pub(crate) struct View {
     pub(crate) end: u64,
     /// It follows and its link is up.
     pub(crate) is_linked: bool,
+    /// Who votes on leaders, as far as it knows; 0: its leader is named by hand.
+    pub(crate) voters: u64,
 }
 
 impl View {
@@ -43,14 +48,14 @@ impl View {
         self.role == "leader"
     }
 
-    /// Out of INFO replication.
+    /// Out of INFO.
     fn parse(info: &str) -> Result<View> {
         let field = |name: &str| {
             let find = |line: &str| {
                 let (field, value) = line.split_once(':')?;
                 (field == name).then(|| value.trim().to_owned())
             };
-            info.lines().find_map(find).with_context(|| format!("INFO replication has no {name}"))
+            info.lines().find_map(find).with_context(|| format!("INFO has no {name}"))
         };
         let number = |name: &str| -> Result<u64> {
             let value = field(name)?;
@@ -61,13 +66,17 @@ impl View {
             epoch: number("epoch")?,
             end: number("master_repl_offset")?,
             is_linked: field("master_link_status").is_ok_and(|status| status == "up"),
+            voters: match field("cluster_managed").as_deref() {
+                Ok("1") => number("cluster_voters")?,
+                _ => 0,
+            },
         })
     }
 }
 
 /// A node's view, if it answers soon.
 pub(crate) fn view(address: SocketAddr) -> Result<View> {
-    let reply = ask_within(SHORT_PATIENCE, address, &["INFO", "replication"])?;
+    let reply = ask_within(SHORT_PATIENCE, address, &["INFO", "replication", "cluster"])?;
     View::parse(reply.text().context("INFO is a text")?)
 }
 
@@ -94,6 +103,10 @@ pub(crate) fn whole(addresses: &[SocketAddr]) -> Result<Option<(usize, u64)>> {
         if view.epoch != views[leader].epoch {
             bail!("node {node} is in epoch {}, not {}", view.epoch, views[leader].epoch);
         }
+    }
+    let voters = views.iter().map(|view| view.voters).min().unwrap_or(0);
+    if views.iter().any(|view| view.voters > 0) && addresses.len() > 2 && voters < VOTERS {
+        bail!("{voters} nodes vote, as some node knows it, {VOTERS} are to");
     }
     let lag = ask(addresses[leader], &["REPLICATION", "LAG"])?;
     let counting = lag.elements().iter().filter(|row| counts(row)).count();
@@ -123,10 +136,11 @@ mod tests {
     #[test]
     fn a_view_is_read_out_of_info() {
         let info = "# Replication\r\nrole:slave\r\nmaster_link_status:up\r\n\
-                    master_repl_offset:17\r\ntrefoil_role:follower\r\nepoch:3\r\n";
+                    master_repl_offset:17\r\ntrefoil_role:follower\r\nepoch:3\r\n\
+                    cluster_managed:1\r\ncluster_voters:3\r\n";
         let view = View::parse(info).expect("all is there");
         let role = "follower".to_owned();
-        assert_eq!(view, View { role, epoch: 3, end: 17, is_linked: true });
+        assert_eq!(view, View { role, epoch: 3, end: 17, is_linked: true, voters: 3 });
         assert!(!view.leads());
         let error = View::parse("role:master\r\n").expect_err("too little");
         assert!(error.to_string().contains("trefoil_role"), "{error}");

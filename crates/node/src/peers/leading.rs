@@ -375,10 +375,12 @@ impl<D: Disk> Peers<D> {
             replication.degraded_acks.fetch_add(more, Relaxed);
         }
         replication.set_commit(core.commit());
+        let was_blocked = replication.is_blocked();
         replication.set_restrained(self.node.refuses_writes(), core.is_degraded());
         self.node.restrain(replication.is_blocked());
-        self.node.log.set_urgent(waits);
-        if replication.set_remote(waits.then(|| core.released())) {
+        self.node.log.set_urgent(waits || self.node.agreement.lease.is_required());
+        let unblocked = was_blocked && !replication.is_blocked();
+        if replication.set_remote(waits.then(|| core.released())) || unblocked {
             self.node.post.wake_waiting();
         }
     }
