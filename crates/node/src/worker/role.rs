@@ -147,7 +147,7 @@ impl Worker {
         Some(self.turn_down(session, entry, NOT_EXECUTED, out))
     }
 
-    /// Whether a command may go on waiting for somebody to lead.
+    /// Whether a command may go on waiting for somebody to lead, or for a leader's followers.
     fn may_wait_for_leader(&mut self) -> bool {
         if !self.node.agreement.is_managed() {
             return false;
@@ -168,7 +168,10 @@ impl Worker {
     #[cold]
     pub(super) fn notice_leader(&mut self) {
         let led = match self.node.replication.role() {
-            Role::Leading => self.node.agreement.lease.lapsed_ms().is_none(),
+            Role::Leading => {
+                let has_lapsed = self.node.agreement.lease.lapsed_ms().is_some();
+                !has_lapsed && !self.node.replication.is_blocked()
+            }
             Role::Following => self.follower.leader.is_some(),
             Role::Recovering | Role::Loading | Role::Deposed => false,
         };
@@ -196,12 +199,17 @@ impl Worker {
         if !self.node.replication.is_blocked() {
             return None;
         }
-        if entry.spec.flags.has(Flags::WRITE) {
+        let executes = entry.spec.name == "exec"
+            && session.queue().is_some_and(|queue| queue.flags().has(Flags::WRITE));
+        let writes = entry.spec.flags.has(Flags::WRITE);
+        // Of one that has just begun to lead the followers are about to attach.
+        if (writes || executes) && self.may_wait_for_leader() {
+            return Some(Ran::independent(Flow::Retry));
+        }
+        if writes {
             return Some(self.turn_down(session, entry, NOREPLICAS, out));
         }
-        if entry.spec.name == "exec"
-            && session.queue().is_some_and(|queue| queue.flags().has(Flags::WRITE))
-        {
+        if executes {
             session.reset_transaction();
             let text = format!("EXECABORT Transaction discarded because of: {NOREPLICAS}");
             return Some(self.turn_down(session, entry, &text, out));

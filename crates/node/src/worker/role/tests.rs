@@ -523,3 +523,20 @@ fn waiting_for_followers_goes_on_at_the_next_leader_if_nothing_can_be_lost() {
         assert!(client.session.waiting.is_none());
     }
 }
+
+#[test]
+fn the_writes_of_one_that_has_just_begun_to_lead_wait_for_its_followers() {
+    let mut node = TestNode::new();
+    managed(&node);
+    let mut client = node.client();
+    node.node.replication.set_restrained(true, false);
+    node.node.special.store(Node::RESTRAINED, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Retry);
+    node.check(&mut client, &[("GET k", "$-1")]);
+    node.pass_ms(5_000);
+    assert!(node.run(&mut client, "SET k v").starts_with("-NOREPLICAS"));
+    node.node.replication.set_restrained(false, false);
+    node.check(&mut client, &[("SET k v", "+OK")]);
+    node.node.replication.set_restrained(true, false);
+    assert_eq!(flow(&mut node, &mut client, "SET k v"), Flow::Retry, "patience begins anew");
+}
