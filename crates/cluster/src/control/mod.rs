@@ -15,7 +15,7 @@
 //!   the replication side leads in it (or has just been told to).
 //! * A voter with a revocation in its log, committed or not, does not answer its leader.
 //! * Directives follow from what is agreed upon, never from an opinion; a node that has started again
-//!   gives none before it was told anew what is agreed upon.
+//!   gives none before its start is agreed upon, since what an earlier start reported counts until then.
 
 mod action;
 mod asks;
@@ -31,6 +31,8 @@ mod learn;
 mod local;
 mod options;
 mod receive;
+#[cfg(test)]
+mod rehearsal;
 mod report;
 mod request;
 mod settle;

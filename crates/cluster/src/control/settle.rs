@@ -105,7 +105,11 @@ impl Control {
     /// one a leader learns by [`Action::Electable`].
     fn direct(&mut self, out: &mut Vec<Action>) {
         let is_needed = self.state.is_managed() || self.told.directive.is_some();
-        if !self.informed || !is_needed {
+        // What an earlier start reported is not counted any more once this one is agreed upon: before
+        // that, nothing may change here.
+        let known = self.state.members.get(&self.own.node);
+        let is_awaited = known.is_some_and(|known| known.generation != self.own.generation);
+        if !self.informed || !is_needed || is_awaited {
             return;
         }
         let directive = self.state.directive(self.shard, self.own.node);

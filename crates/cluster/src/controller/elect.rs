@@ -83,6 +83,11 @@ impl Controller {
     fn ballots(&self, sight: &Sight<'_>, shard: &Shard) -> BTreeMap<NodeId, Ballot> {
         let fenced = |node: &NodeId| {
             let told = self.reports.get(node)?;
+            // An earlier start may have reported what this one does not hold to.
+            let generation = sight.state.members.get(node).map_or(0, |it| it.generation);
+            if told.what.generation < generation {
+                return None;
+            }
             let is_fenced = told.what.fenced.is_some_and(|fenced| fenced >= shard.epoch);
             is_fenced.then(|| Ballot {
                 end: told.what.end,
