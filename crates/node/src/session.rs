@@ -125,7 +125,8 @@ impl Waiting {
     #[must_use]
     pub fn new(until_ms: u64, target: Lsn, counted: &Arc<AtomicU64>) -> Waiting {
         counted.fetch_add(1, Relaxed);
-        Waiting { until_ms, target, reign: 0, asked: None, counted: Arc::clone(counted) }
+        let (asked, counted) = (Asked::Nothing, Arc::clone(counted));
+        Waiting { until_ms, target, reign: 0, asked, asked_ms: 0, counted }
     }
 }
 

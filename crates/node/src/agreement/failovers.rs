@@ -64,16 +64,17 @@ impl Failovers {
         *all = All { asked: Some((request, epoch)), last: None };
     }
 
-    /// Whether one is under way, and in which epoch it was asked for. Looks for its answer.
-    pub fn under_way(&self, requests: &Requests) -> Option<Epoch> {
+    /// Whether one is under way; `present` is the epoch now. Looks for its answer, which may come after
+    /// the next leader has begun.
+    pub fn is_under_way(&self, requests: &Requests, present: Epoch) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (request, epoch) = all.asked?;
+        let Some((request, asked_in)) = all.asked else { return false };
         match requests.fetch(request) {
             Some(answer) => {
                 *all = All { asked: None, last: Some(answer) };
-                None
+                false
             }
-            None => Some(epoch),
+            None => asked_in == present,
         }
     }
 

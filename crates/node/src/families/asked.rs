@@ -5,14 +5,20 @@ use std::sync::Arc;
 
 use trefoil_clock::Lsn;
 use trefoil_cluster::control::{ControlView, Done, Request, RequestError};
+use trefoil_cluster::controller::Lack;
 use trefoil_commands::CommandError;
 
 use crate::agreement::Answer;
 use crate::handler::NodeCall;
-use crate::session::Waiting;
+use crate::session::{Asked, Waiting};
 
 /// So long at most; the control thread itself gives up sooner.
 pub(super) const PATIENCE_MS: u64 = 20_000;
+/// Whoever has just begun to lead the control plane has heard of nobody yet. It is asked again for so
+/// long, milliseconds.
+pub(super) const EARLY_MS: u64 = 1_500;
+/// This often.
+pub(super) const AGAIN_MS: u64 = 100;
 
 const BUSY: CommandError =
     CommandError::Other("ERR too many requests wait for the cluster's answer");
@@ -47,20 +53,52 @@ pub(super) fn ask(
     // Before it is looked: what is answered behind this wakes us again.
     call.worker.changes_seen = Some(node.replication.changes());
     let Some(waiting) = &call.session.waiting else {
-        let asked = Some(give(call, request())?);
-        let mut waiting =
-            Waiting::new(now_ms.saturating_add(PATIENCE_MS), Lsn::ZERO, &node.counters.waiting);
-        waiting.asked = asked;
+        let asked = Asked::Answer(give(call, request())?);
+        let until_ms = now_ms.saturating_add(PATIENCE_MS);
+        let waiting = Waiting::new(until_ms, Lsn::ZERO, &node.counters.waiting);
         call.session.waiting = Some(Box::new(waiting));
+        note(call, asked);
         return Ok(None);
     };
-    let answer = match waiting.asked.and_then(|id| node.agreement.requests.fetch(id)) {
-        Some(answer) => answer,
-        None if now_ms < waiting.until_ms => return Ok(None),
-        None => Err(RequestError::Unanswered),
+    let (until_ms, asked_ms) = (waiting.until_ms, waiting.asked_ms);
+    let answer = match waiting.asked {
+        Asked::Answer(id) => node.agreement.requests.fetch(id),
+        Asked::Again if now_ms >= asked_ms.saturating_add(AGAIN_MS) => {
+            let id = give(call, request())?;
+            note(call, Asked::Answer(id));
+            return Ok(None);
+        }
+        Asked::Nothing | Asked::Again => None,
     };
-    call.session.waiting = None;
-    read(answer).map(Some)
+    match answer {
+        Some(Err(error))
+            if is_early(&error) && now_ms < until_ms.saturating_sub(PATIENCE_MS - EARLY_MS) =>
+        {
+            note(call, Asked::Again);
+            Ok(None)
+        }
+        None if now_ms < until_ms => Ok(None),
+        answer => {
+            call.session.waiting = None;
+            read(answer.unwrap_or(Err(RequestError::Unanswered))).map(Some)
+        }
+    }
+}
+
+/// What the session waits for from now on.
+fn note(call: &mut NodeCall<'_>, asked: Asked) {
+    let now_ms = call.worker.writer.now_ms;
+    if let Some(waiting) = &mut call.session.waiting {
+        if asked != Asked::Again {
+            waiting.asked_ms = now_ms;
+        }
+        waiting.asked = asked;
+    }
+}
+
+/// Whether it may be another answer in a moment.
+pub(super) fn is_early(error: &RequestError) -> bool {
+    matches!(error, RequestError::NotFit(Lack::NoCandidate | Lack::Settling | Lack::Asked(_)))
 }
 
 /// What was agreed upon is not in force yet: the command is to be run again until then, at most.
@@ -82,13 +120,15 @@ pub(super) fn give(call: &NodeCall<'_>, request: Request) -> Result<u64, Command
 }
 
 /// An answer, or why nothing came of it.
-pub(super) fn read(answer: Answer) -> Result<Done, CommandError> {
-    answer.map_err(|error| {
-        let code = match error {
-            // It may be done or not.
-            RequestError::Unanswered => "UNKNOWN",
-            _ => "ERR",
-        };
-        CommandError::Detailed(format!("{code} {error}"))
-    })
+fn read(answer: Answer) -> Result<Done, CommandError> {
+    answer.map_err(refusal)
+}
+
+/// Why nothing came of it, or that this is not known.
+pub(super) fn refusal(error: RequestError) -> CommandError {
+    let code = match error {
+        RequestError::Unanswered => "UNKNOWN",
+        _ => "ERR",
+    };
+    CommandError::Detailed(format!("{code} {error}"))
 }

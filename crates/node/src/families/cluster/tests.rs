@@ -25,8 +25,7 @@ fn the_leader_has_all_slots_and_its_followers_are_replicas() {
     let (one, two) = (long_id(NodeId(1)), long_id(NodeId(2)));
     let leader = format!("*4 $9 127.0.0.1 :7001 $40 {one} *0");
     let slots = format!("*1 *4 :0 :16383 {leader} *4 $9 127.0.0.1 :7002 $40 {two} *0");
-    let myself =
-        format!("{one} 127.0.0.1:7001@9001 myself,master - 0 1700000000000 4 connected 0-16383");
+    let myself = format!("{one} 127.0.0.1:7001@9001 myself,master - 0 0 4 connected 0-16383");
     let other = format!("{two} 127.0.0.1:7002@9002 slave {one} 0 1700000000000 4 connected");
     let nodes = format!("{myself}\n{other}\n");
     node.check(

@@ -67,8 +67,8 @@ fn refusals_come_with_their_reasons() {
     for (error, text) in [
         (RequestError::Busy, "-ERR FAILOVER already in progress."),
         (
-            RequestError::NotFit(Lack::NoCandidate),
-            "-ERR no failover: no node that may be elected is heard",
+            RequestError::NotFit(Lack::OtherRegion),
+            "-ERR no failover: only nodes of another region are fit; a person can force it",
         ),
         (
             RequestError::Unanswered,
@@ -98,6 +98,31 @@ fn refusals_come_with_their_reasons() {
         ],
     );
     assert!(node.node.agreement.requests.take().is_none());
+}
+
+#[test]
+fn who_has_heard_of_nobody_yet_is_asked_again_for_a_while() {
+    for line in ["FAILOVER", "FAILOVER NOW"] {
+        let (mut node, mut client) = member();
+        let early = || Err(RequestError::NotFit(Lack::NoCandidate));
+        assert_eq!(answered(&mut node, &mut client, line, early()), "");
+        node.check(&mut client, &[(line, "")]);
+        assert!(node.node.agreement.requests.take().is_none(), "{line}: not at once");
+        node.pass_ms(100);
+        let answer = answered(&mut node, &mut client, line, LEADS);
+        assert!(answer == "+OK" || answer.starts_with("*8 $4 node "), "{answer}");
+        for _ in 0..15 {
+            assert_eq!(answered(&mut node, &mut client, line, early()), "");
+            node.pass_ms(100);
+        }
+        let refused = "-ERR no failover: no node that may be elected is heard";
+        let mut last = node.run(&mut client, line);
+        if let Some(asked) = node.node.agreement.requests.take() {
+            node.node.agreement.requests.answer(asked.id, early());
+            last = node.run(&mut client, line);
+        }
+        assert_eq!(last, refused);
+    }
 }
 
 #[test]

@@ -61,10 +61,12 @@ fn lease(agreement: &Agreement, view: &ControlView, lines: &mut Lines) {
 /// How far a failover is, and what came of the last one that this node's clients asked for.
 pub(super) fn failover(node: &Node, lines: &mut Lines) {
     let agreement = &node.agreement;
-    let under_way = agreement.failovers.under_way(&agreement.requests);
-    let seen = agreement.view().filter(|_| agreement.is_managed());
-    let state = match seen.as_deref().map_or(FailoverState::None, FailoverState::seen_in) {
-        FailoverState::None if under_way.is_some() => FailoverState::WaitingForSync,
+    let view = agreement.view().filter(|_| agreement.is_managed());
+    let shard = view.as_ref().and_then(|view| view.state.shards.get(&view.shard));
+    let present = shard.map(|shard| shard.epoch).unwrap_or_default();
+    let is_under_way = agreement.failovers.is_under_way(&agreement.requests, present);
+    let state = match view.as_deref().map_or(FailoverState::None, FailoverState::seen_in) {
+        FailoverState::None if is_under_way => FailoverState::WaitingForSync,
         state => state,
     };
     lines.field("master_failover_state", state.name());

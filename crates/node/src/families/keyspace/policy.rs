@@ -14,6 +14,7 @@ use crate::families::asked;
 use crate::families::fields::Fields;
 use crate::handler::{Flow, NodeCall};
 use crate::node::Node;
+use crate::session::Asked;
 
 /// What only the cluster has.
 pub(super) const OWN: &[&str] = &["failover", "max-loss"];
@@ -94,7 +95,8 @@ pub(super) fn alter(
     // Alone, it is the configuration that says when a write is acknowledged.
     let acks = if is_managed { policy.acks } else { node.settings.policy() };
     let policy = KeyspacePolicy { acks, ..policy };
-    let is_asked = call.session.waiting.as_ref().is_none_or(|waiting| waiting.asked.is_some());
+    let is_asked =
+        call.session.waiting.as_ref().is_none_or(|waiting| waiting.asked != Asked::Nothing);
     if is_asked {
         let keyspace = DEFAULT_KEYSPACE.to_owned();
         let until_ms = call.session.waiting.as_ref().map(|waiting| waiting.until_ms);
