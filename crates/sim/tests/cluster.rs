@@ -1,15 +1,20 @@
-//! The promises of replication over many seeds, and that the checkers can fail.
+//! The promises of replication over many seeds, where a person sets the leader and where nodes agree on it,
+//! and that the checkers can fail.
 
-use trefoil_sim::cluster::{Defect, Keep, Met, run};
+use trefoil_sim::cluster::{Defect, Family, Keep, Met, run};
+
+const FAMILIES: [Family; 2] = [Family::ByHand, Family::Healing];
 
 /// Runs seeds without a defect and adds up what they met.
-fn runs(seeds: std::ops::Range<u64>) -> Met {
+fn runs(family: Family, seeds: std::ops::Range<u64>) -> Met {
     let mut met = Met::default();
     for seed in seeds {
-        let outcome = run(seed, Defect::None, Keep::Hash);
+        let outcome = run(family, seed, Defect::None, Keep::Hash);
         if let Some(broken) = outcome.broken {
             panic!(
-                "seed {seed}: {broken}\nagain: cargo run --release -p trefoil-sim -- --seed {seed} --trace"
+                "{family:?}, seed {seed}: {broken}\nagain: cargo run --release -p trefoil-sim -- \
+                 --family {} --seed {seed} --trace",
+                if family == Family::ByHand { "by-hand" } else { "healing" }
             );
         }
         met.add(&outcome.met);
@@ -19,7 +24,7 @@ fn runs(seeds: std::ops::Range<u64>) -> Met {
 
 #[test]
 fn every_seed_keeps_the_promises_and_the_runs_meet_what_they_are_for() {
-    let met = runs(1..401);
+    let met = runs(Family::ByHand, 1..401);
     let rare = [
         "promotions",
         "switch-overs",
@@ -64,18 +69,27 @@ fn every_seed_keeps_the_promises_and_the_runs_meet_what_they_are_for() {
 
 #[test]
 fn a_seed_gives_the_same_trace_again() {
-    for seed in 1..20 {
-        let first = run(seed, Defect::None, Keep::Text);
-        let second = run(seed, Defect::None, Keep::Text);
-        assert_eq!(first.trace, second.trace, "seed {seed} went two ways");
-        assert_eq!(first.trace_hash, run(seed, Defect::None, Keep::Hash).trace_hash);
+    for (family, seed) in (1..20).flat_map(|seed| FAMILIES.map(|family| (family, seed))) {
+        let first = run(family, seed, Defect::None, Keep::Text);
+        let second = run(family, seed, Defect::None, Keep::Text);
+        assert_eq!(first.trace, second.trace, "{family:?}, seed {seed} went two ways");
+        assert_eq!(first.trace_hash, run(family, seed, Defect::None, Keep::Hash).trace_hash);
     }
 }
 
 /// The defect is found within some hundreds of seeds, as a breach of one of these promises.
 fn is_found(defect: Defect, promises: &[&str]) {
+    is_found_in(Family::ByHand, defect, promises);
+}
+
+/// The same where nodes agree on the leader.
+fn is_found_healing(defect: Defect, promises: &[&str]) {
+    is_found_in(Family::Healing, defect, promises);
+}
+
+fn is_found_in(family: Family, defect: Defect, promises: &[&str]) {
     for seed in 1..500 {
-        let Some(broken) = run(seed, defect, Keep::Hash).broken else { continue };
+        let Some(broken) = run(family, seed, defect, Keep::Hash).broken else { continue };
         let told = broken.split("}: ").last().unwrap_or(&broken);
         if promises.iter().any(|promise| told.starts_with(promise)) {
             return;
@@ -132,4 +146,80 @@ fn serving_before_being_ready_is_found() {
 #[test]
 fn cutting_a_tail_without_archiving_it_is_found() {
     is_found(Defect::CutWithoutArchive, &["P5"]);
+}
+
+#[test]
+fn every_seed_heals_itself_and_the_runs_meet_what_they_are_for() {
+    let met = runs(Family::Healing, 1..301);
+    let rare = [
+        "kill -9 of the leader",
+        "kill -9 of the raft leader",
+        "kill -9 of a new leader",
+        "kill -9 during a change of the electable set",
+        "leader cut off from the voters only",
+        "leader cut off from the followers only",
+        "one-way cuts",
+        "isolated nodes",
+        "split nodes",
+        "pauses",
+        "clean restarts",
+        "power lost",
+        "disk lost",
+        "disk restored from an old copy",
+        "disks full",
+        "links cut",
+        "clock jumps",
+        "nodes taken in",
+        "grants taken",
+        "grants that could not be taken",
+        "revocations of the silent",
+        "revocations of those who resigned",
+        "revocations that people forced",
+        "handovers done",
+        "handovers undone",
+        "leaders that gave back",
+        "failovers held up",
+        "electable sets agreed upon",
+        "elections that may lack records",
+        "members that left, as seen",
+        "voters removed, as seen",
+        "policies set",
+        "snapshots installed",
+        "tails that diverged",
+        "acknowledged writes lost where that is allowed",
+    ];
+    for kind in rare {
+        assert!(met.count(kind) > 0, "no run met `{kind}`:\n{met}");
+    }
+    assert!(met.states.len() > 5_000, "hardly any states were seen:\n{met}");
+}
+
+#[test]
+fn replies_without_a_look_at_the_lease_are_found() {
+    is_found_healing(Defect::LeaseNotChecked, &["P9: one lease", "P6", "P8"]);
+}
+
+#[test]
+fn an_epoch_that_a_node_begins_by_itself_is_found() {
+    is_found_healing(Defect::EpochMinted, &["P9: epoch"]);
+}
+
+#[test]
+fn an_electable_set_that_counts_before_it_is_agreed_upon_is_found() {
+    is_found_healing(Defect::ElectableEarly, &["P3/P4"]);
+}
+
+#[test]
+fn a_grant_without_the_wait_is_found() {
+    is_found_healing(Defect::GrantWithoutWait, &["P9: one lease"]);
+}
+
+#[test]
+fn a_leader_without_a_barrier_is_found() {
+    is_found_healing(Defect::NoBarrier, &["P9: barrier"]);
+}
+
+#[test]
+fn a_vote_that_is_not_synced_is_found() {
+    is_found_healing(Defect::VoteNotSynced, &["agreement", "P9", "control log"]);
 }

@@ -35,6 +35,8 @@ impl World {
         if saved == part.members || part.wanted.as_ref() == Some(&saved) {
             return;
         }
+        self.trace(format_args!("n{slot} asks for electable {saved:?}"));
+        let Some(part) = self.part(slot) else { return };
         let nodes = saved.nodes.iter().copied().chain([own]).collect();
         let acks = saved.acks;
         part.wanted = Some(saved);

@@ -70,8 +70,9 @@ impl World {
         };
         format!(
             "n{slot} ({node}) {letter} {end:?} blocked {blocked}, agreed {agreed:?}, voters {voters:?}, \
-             raft leader {:?}, {stage:?}",
-            view.and_then(|view| view.raft_leader)
+             raft leader {:?} in term {:?}, {stage:?}",
+            view.and_then(|view| view.raft_leader),
+            view.map(|view| view.term)
         )
     }
 }

@@ -194,7 +194,14 @@ impl World {
         let Some(newest) = &healing.newest else { return false };
         let own = self.nodes[slot].disk.identity.node;
         let dead = newest.voters.iter().filter(|node| healing.gone.contains(node)).count();
-        let formed = newest.state.members.len() >= self.nodes.len() && newest.voters.len() >= 3;
+        let settled = healing.voters_changed_at + 2_000 * MS < self.now;
+        let agree = (0..self.nodes.len())
+            .filter_map(|slot| self.part_of(slot)?.view.as_ref())
+            .all(|view| view.voters == newest.voters);
+        let formed = settled
+            && agree
+            && newest.state.members.len() >= self.nodes.len()
+            && newest.voters.len() >= 3;
         formed && (!newest.voters.contains(&own) || dead + 1 < newest.voters.len().div_ceil(2))
     }
 

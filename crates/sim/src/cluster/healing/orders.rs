@@ -84,10 +84,7 @@ impl World {
                     return;
                 }
                 Order::Reconfigure => self.reconfigure(slot),
-                Order::Forget(node) => self.with_leader(slot, |core, now, out| {
-                    // Refused while it is attached, or if it is no member any more: nothing to do then.
-                    let _ = core.forget(now, node, out);
-                }),
+                Order::Forget(node) => self.forget(slot, node),
                 Order::HandOver { to, until_ms } => self.begin_handover(slot, to, until_ms),
                 Order::LeadOn => {
                     if let Some(part) = self.part(slot) {
@@ -97,6 +94,13 @@ impl World {
                 Order::StepDown(reason) => self.step_down(slot, reason),
             }
         }
+    }
+
+    fn forget(&mut self, slot: usize, node: NodeId) {
+        let mut refused = None;
+        // Refused while it is attached, or if it is no member any more: nothing to do then.
+        self.with_leader(slot, |core, now, out| refused = core.forget(now, node, out).err());
+        self.trace(format_args!("n{slot} forgets {node}: {refused:?}"));
     }
 
     fn take_directive(&mut self, slot: usize, cluster: ClusterId, directive: Directive) {

@@ -1,8 +1,8 @@
 //! What people do: ask for another leader, change policies and voters, remove what will not come back.
 
 use trefoil_clock::{ClusterId, Identity, NodeId};
-use trefoil_cluster::control::{Force, JoinRefused, Request};
-use trefoil_cluster::state::{DEFAULT_KEYSPACE, KeyspacePolicy, ResignReason};
+use trefoil_cluster::control::{ControlView, Force, JoinRefused, Request};
+use trefoil_cluster::state::{DEFAULT_KEYSPACE, Granted, KeyspacePolicy, ResignReason};
 use trefoil_replication::{AckLevel, AckPolicy, Acks, OnLost};
 
 use super::super::SHARD;
@@ -22,7 +22,7 @@ impl World {
             self.remove_the_gone();
         }
         if self.healed {
-            return;
+            return self.force_what_is_stuck();
         }
         match self.dice.below(8) {
             0..=2 => self.ask_for_failover(),
@@ -97,6 +97,10 @@ impl World {
     }
 
     fn alter_voters(&mut self) {
+        // Whoever has just died may still count as alive: two at a time would be too many.
+        if self.has_dead_voter() {
+            return;
+        }
         let Some(slot) = self.somebody() else { return };
         let target = self.dice.below(self.nodes.len() as u64) as usize;
         let node = self.nodes[target].disk.identity.node;
@@ -105,6 +109,31 @@ impl World {
         if !add {
             // Nobody stays barred for long.
             self.request(slot, Request::AddVoter(node));
+        }
+    }
+
+    fn has_dead_voter(&self) -> bool {
+        let Some(healing) = &self.healing else { return false };
+        let dead = |view: &ControlView| view.voters.iter().any(|node| healing.gone.contains(node));
+        let views = (0..self.nodes.len()).filter_map(|slot| self.part_of(slot)?.view.clone());
+        views.into_iter().any(|view| dead(&view))
+    }
+
+    /// Nobody can be elected without those who will not come back: people take that upon them.
+    fn force_what_is_stuck(&mut self) {
+        let Some(healing) = &self.healing else { return };
+        let late = self.healed && !healing.served && self.now > self.plan.heals_at + 6_000 * MS;
+        let shard = healing.newest.as_ref().and_then(|view| view.state.shards.get(&SHARD));
+        let lost = |node: &NodeId| healing.gone.contains(node);
+        let misses = shard.is_some_and(|shard| {
+            shard.granted == Granted::Revoked && shard.electable.iter().any(lost)
+        });
+        if late
+            && misses
+            && let Some(slot) = self.somebody()
+        {
+            self.met.event("failovers forced for want of the dead");
+            self.request(slot, Request::Failover { to: None, force: Force::Yes });
         }
     }
 
