@@ -193,7 +193,11 @@ impl<D: Disk> Peers<D> {
         if self.members.acks == acks {
             return false;
         }
-        let nodes = self.members.nodes.clone();
+        // Members that are being agreed upon stay wanted: their leader's core waits for them.
+        let nodes = match &self.agreed.wanted {
+            Some(wanted) => wanted.nodes.clone(),
+            None => self.members.nodes.clone(),
+        };
         self.publish(SavedMembers { acks, nodes });
         true
     }
