@@ -198,6 +198,11 @@ impl Connection {
         self.session.restrictions.has(Restrictions::IN_FLIGHT)
     }
 
+    /// Whether commands of it are under way that will not take long: at the leader, or about to be run.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.is_forwarding() || (self.parked && self.session.waiting.is_none())
+    }
+
     /// The socket can be written to again. Whether that was waited for.
     pub(super) fn on_writable(&mut self) -> bool {
         std::mem::take(&mut self.write_blocked) || self.transport.holds_back()

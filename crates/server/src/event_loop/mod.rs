@@ -44,8 +44,9 @@ const MAILBOX: Token = Token(usize::MAX);
 const EVENTS_MAX: usize = 1_024;
 /// How often timers are looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a loop that is told to stop waits for the log on behalf of its last replies.
+/// How long a loop that is told to stop waits for its last replies.
 const LAST_REPLIES_MAX: Duration = Duration::from_secs(1);
+const LAST_REPLIES_TICK: Duration = Duration::from_millis(10);
 
 /// See the module.
 pub(crate) struct EventLoop {
@@ -124,17 +125,23 @@ impl EventLoop {
         self.send_last_replies(&mut events)
     }
 
-    /// What was done before the stop is answered, once the log has it.
+    /// What has come before the stop is answered: once the log has it, or once the next leader has done
+    /// it. Nothing more is read.
     fn send_last_replies(&mut self, events: &mut Events) -> io::Result<()> {
         let begun = Instant::now();
-        let waits = |(_, it): (usize, &Connection)| it.is_waiting() && !it.is_write_blocked();
-        while self.connections.iter().any(waits) && begun.elapsed() < LAST_REPLIES_MAX {
-            match self.poll.poll(events, Some(TICK)) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+        let managed = self.worker.node.agreement.is_managed();
+        let is_owed = |it: &Connection| it.is_waiting() || (managed && it.is_at_work());
+        let owes = |(_, it): (usize, &Connection)| is_owed(it) && !it.is_write_blocked();
+        while self.connections.iter().any(owes) && begun.elapsed() < LAST_REPLIES_MAX {
+            match self.poll.poll(events, Some(LAST_REPLIES_TICK)) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
             }
+            for event in &*events {
+                self.on_event(event);
+            }
             self.on_durable();
-            self.flush();
+            self.run_turn();
         }
         Ok(())
     }
@@ -198,6 +205,9 @@ impl EventLoop {
 
     /// Reads, parses and runs, a scratch buffer's worth of connections at a time.
     fn run_ready(&mut self) {
+        if self.stopping {
+            return;
+        }
         let mut ready = std::mem::take(&mut self.ready);
         let mut left = &ready[..];
         while !left.is_empty() {
