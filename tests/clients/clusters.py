@@ -47,13 +47,16 @@ class Node(Server):
             if not self.has_been_ready:
                 self.port, self.peer_port = free_port(), free_port()
             options = {"peer": f"127.0.0.1:{self.peer_port}", **self.options}
-            words = [*self.prefix, *command_line(self.port, self.data, options)]
+            words = [*self.prefix, *self.words(options)]
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(words, cwd=self.folder, stdout=log, stderr=log)
             if self.becomes_ready():
                 self.has_been_ready = True
                 return
         pytest.fail(f"the server does not start: {' '.join(words)}\n{self.log_tail()}")
+
+    def words(self, options):
+        return command_line(self.port, self.data, options)
 
     def one(self, **arguments):
         """A client with one connection."""

@@ -4,17 +4,17 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use trefoil_wire::resp::client::Value;
 
-use super::connection::Connection;
+use super::connection::{AskError, Connection};
 use super::names::{find, short, shortened};
 use super::paint::{Look, Tone, usual};
 use super::print;
 use super::record::{Record, rows};
 use super::reply_json::{json, lines};
-use super::target::Target;
+use super::target::{Target, split_address};
 use super::units::span;
 
 /// A change of members waits for a majority of the voters.
@@ -34,8 +34,8 @@ pub(crate) enum MembersCommand {
     DemoteVoter(OneOptions),
     /// Take a node out of the cluster that is gone for good, or will be.
     ///
-    /// A node that leads or is electable is not removed: let another one lead first (`trefoil failover`),
-    /// and stop it. Refused, with the reason, if the voters that are left would be no majority.
+    /// Stop it first; if it leads, let another one lead before that (`trefoil failover`). Refused, with the
+    /// reason, if the voters that are left would be no majority.
     Remove(OneOptions),
 }
 
@@ -70,6 +70,7 @@ pub(super) struct View {
     pub(super) managed: bool,
     pub(super) leader: Option<String>,
     pub(super) epoch: u64,
+    electable: Vec<String>,
 }
 
 impl View {
@@ -81,7 +82,8 @@ impl View {
             (record.flag("managed"), shard.and_then(|shard| shard.number("epoch")));
         let leader =
             shard.filter(|shard| shard.flag("granted")).and_then(|shard| shard.said("leader"));
-        View { managed, epoch: epoch.unwrap_or(0), leader, reply }
+        let electable = shard.map(|shard| shard.texts("electable")).unwrap_or_default();
+        View { managed, epoch: epoch.unwrap_or(0), leader, electable, reply }
     }
 
     /// Names and addresses for clients.
@@ -105,7 +107,7 @@ pub(crate) fn run(command: &MembersCommand) -> Result<ExitCode> {
             change(options, "PROMOTE-VOTER", "votes from now on")?
         }
         MembersCommand::DemoteVoter(options) => change(options, "DEMOTE-VOTER", "votes no more")?,
-        MembersCommand::Remove(options) => change(options, "FORGET", "is no member any more")?,
+        MembersCommand::Remove(options) => remove(options)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -163,14 +165,54 @@ fn state(member: Record<'_>) -> (Tone, String) {
     (tone, state + &heard.unwrap_or_default())
 }
 
-fn change(options: &OneOptions, verb: &str, done: &str) -> Result<()> {
-    let target = &options.target;
-    let mut connection = target.connect()?;
-    let view = view(&mut connection, target)?;
+/// The node that is meant, and a connection to whoever is asked.
+fn found(options: &OneOptions) -> Result<(Connection, View, String)> {
+    let mut connection = options.target.connect()?;
+    let view = view(&mut connection, &options.target)?;
     let node = find(&options.node, &view.names())?;
+    Ok((connection, view, node))
+}
+
+impl OneOptions {
+    fn explain(&self, error: AskError) -> anyhow::Error {
+        anyhow!(shortened(&format!("{:#}", self.target.explain(error))))
+    }
+}
+
+fn change(options: &OneOptions, verb: &str, done: &str) -> Result<()> {
+    let (mut connection, _, node) = found(options)?;
     let reply = connection.ask_within(PATIENCE, &["CLUSTER", verb, &node]);
-    reply.map_err(|error| anyhow!(shortened(&format!("{:#}", target.explain(error)))))?;
+    reply.map_err(|error| options.explain(error))?;
     print(&format!("node {} {done}\n", short(&node)))?;
+    Ok(())
+}
+
+/// A follower whose acknowledgements count has to count no more before it is removed.
+fn remove(options: &OneOptions) -> Result<()> {
+    let (mut connection, view, node) = found(options)?;
+    if view.leader.as_ref() == Some(&node) {
+        bail!(
+            "node {} leads: let another one lead first (trefoil failover), stop this one, then remove it",
+            short(&node)
+        );
+    }
+    if view.electable.contains(&node) {
+        let address = view.names().into_iter().find(|(name, _)| Some(name) == view.leader.as_ref());
+        let address = address.map(|(_, address)| address).unwrap_or_default();
+        let Some((host, port)) = split_address(&address) else {
+            bail!(
+                "nobody leads now: a node is removed once somebody does; `trefoil status` tells why"
+            )
+        };
+        let door = options.target.door()?;
+        let forgotten = door
+            .open(host, port)
+            .and_then(|mut leader| leader.ask_within(PATIENCE, &["REPLICATION", "FORGET", &node]));
+        forgotten.map_err(|error| options.explain(error))?;
+    }
+    let reply = connection.ask_within(PATIENCE, &["CLUSTER", "FORGET", &node]);
+    reply.map_err(|error| options.explain(error))?;
+    print(&format!("node {} is no member any more\n", short(&node)))?;
     Ok(())
 }
 

@@ -199,7 +199,10 @@ fn following(status: &Status, member: &Member, found: &mut Found) {
         );
         return;
     }
+    // Only the leader knows.
+    let leader_answers = status.members.iter().any(|it| it.leads && it.trouble.is_none());
     match &member.lag {
+        None if !leader_answers => {}
         None => {
             let text = format!("node {name} is not attached to the leader");
             found.add(Health::Degraded, text, "its output tells why");

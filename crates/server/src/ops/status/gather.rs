@@ -7,7 +7,7 @@ use trefoil_wire::resp::client::Value;
 
 use super::super::connection::{AskError, Connection, Door};
 use super::super::record::{Record, rows};
-use super::super::target::{Target, split_address};
+use super::super::target::{Target, address, split_address};
 
 /// What one node says.
 #[derive(Clone, Default, Debug)]
@@ -49,7 +49,12 @@ impl Answer {
     }
 }
 
-/// Asks the node that was named, then all that it knows of. The first answer is its own.
+/// How often it is followed up who else was named: a follower by hand names its leader, which names the
+/// others.
+const ROUNDS: usize = 3;
+
+/// Asks the node that was named, then all that it knows of, then all that those know of. The first answer
+/// is its own.
 pub(super) fn gather(target: &Target) -> Result<Vec<Answer>> {
     let door = target.door()?;
     let mut connection = target.connect()?;
@@ -57,48 +62,57 @@ pub(super) fn gather(target: &Target) -> Result<Vec<Answer>> {
     if let Some(trouble) = &first.trouble {
         return Err(target.explain(AskError::Unreachable(trouble.clone())));
     }
-    let others = others(&first);
-    let asked = thread::scope(|scope| {
-        let asking: Vec<_> =
-            others.into_iter().map(|address| scope.spawn(|| visit(&door, address))).collect();
-        let answers = asking.into_iter().filter_map(|it| it.join().ok());
-        answers.collect::<Vec<Answer>>()
-    });
-    Ok([first].into_iter().chain(asked).collect())
+    let mut answers = vec![first];
+    for _ in 0..ROUNDS {
+        let named = named(&answers);
+        if named.is_empty() {
+            break;
+        }
+        let asked = thread::scope(|scope| {
+            let visit = |address| scope.spawn(|| visit(&door, address));
+            let asking: Vec<_> = named.into_iter().map(visit).collect();
+            asking.into_iter().filter_map(|it| it.join().ok()).collect::<Vec<Answer>>()
+        });
+        for answer in asked {
+            // Some have two addresses.
+            let node = answer.node();
+            if node.is_none() || answers.iter().all(|known| known.node() != node) {
+                answers.push(answer);
+            }
+        }
+    }
+    Ok(answers)
 }
 
 /// Where all nodes are, the one that was named first.
 pub(in crate::ops) fn nodes(target: &Target) -> Result<Vec<String>> {
-    let mut connection = target.connect()?;
-    let first = ask_all(&mut connection, target.address());
-    if let Some(trouble) = &first.trouble {
-        return Err(target.explain(AskError::Unreachable(trouble.clone())));
-    }
-    let others = others(&first);
-    Ok([first.address].into_iter().chain(others).collect())
+    Ok(gather(target)?.into_iter().map(|answer| answer.address).collect())
 }
 
-/// Where the other nodes are that this one knows of: members, and who follows or leads it by hand.
-fn others(first: &Answer) -> Vec<String> {
-    let own = first.node().unwrap_or_default();
-    let members = first.view.as_ref().map(|view| Record::new(view).records("members"));
-    let rows = first.lag.as_ref().map(rows).unwrap_or_default();
-    let mut all: Vec<(String, String)> = Vec::new();
-    for record in members.unwrap_or_default().into_iter().chain(rows) {
-        let (node, address) = (record.text("node"), record.text("address"));
-        let is_new = all.iter().all(|(known, at)| *known != node && *at != address);
-        if node != own && !address.is_empty() && is_new {
-            all.push((node, address));
+/// Where nodes are that these know of and that were not asked: members, and who follows or leads by hand.
+fn named(answers: &[Answer]) -> Vec<String> {
+    let mut nodes: Vec<String> = answers.iter().filter_map(Answer::node).collect();
+    let mut addresses: Vec<String> = answers.iter().map(|answer| answer.address.clone()).collect();
+    let asked = addresses.len();
+    let mut add = |node: String, address: String| {
+        if !address.is_empty() && !addresses.contains(&address) && !nodes.contains(&node) {
+            addresses.push(address);
+            nodes.extend((!node.is_empty()).then_some(node));
+        }
+    };
+    for answer in answers {
+        let members = answer.view.as_ref().map(|view| Record::new(view).records("members"));
+        let rows = answer.lag.as_ref().map(rows).unwrap_or_default();
+        for record in members.unwrap_or_default().into_iter().chain(rows) {
+            // A follower's one row is about itself, and has no address.
+            add(record.text("node"), record.text("address"));
+        }
+        let leader = answer.info("master_host").zip(answer.number("master_port"));
+        if let Some((host, port @ 1..=65_535)) = leader.filter(|(host, _)| !host.is_empty()) {
+            add(String::new(), address(host, port as u16));
         }
     }
-    if all.is_empty()
-        && let (Some(host), Some(port)) = (first.info("master_host"), first.info("master_port"))
-        && !host.is_empty()
-        && port != "0"
-    {
-        all.push((String::new(), format!("{host}:{port}")));
-    }
-    all.into_iter().map(|(_, address)| address).collect()
+    addresses.split_off(asked)
 }
 
 fn visit(door: &Door, address: String) -> Answer {

@@ -171,6 +171,7 @@ fn keyspaces(status: &Status, look: Look) -> String {
             acks => format!("{acks} {}, else {}", keyspace.ack_level, keyspace.on_lost_acks),
         };
         let failover = match (&keyspace.failover, keyspace.max_loss) {
+            _ if status.members.len() < 2 => "-".to_owned(),
             (None, _) => "by hand".to_owned(),
             (Some(_), _) if !status.managed => "by hand".to_owned(),
             (Some(failover), None) => failover.clone(),
