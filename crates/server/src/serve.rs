@@ -190,16 +190,23 @@ fn hand_over(node: &Node) {
     if !node.agreement.is_managed() || !node.replication.is_leading() {
         return;
     }
-    let request = Request::Failover { to: None, force: Force::No };
-    let Some(asked) = node.agreement.requests.ask(request) else { return };
-    node.post.wake_control();
+    let ask = || {
+        let asked = node.agreement.requests.ask(Request::Failover { to: None, force: Force::No });
+        node.post.wake_control();
+        asked
+    };
     let begun = Instant::now();
+    let mut asked = ask();
     while node.replication.is_leading() && begun.elapsed() < HAND_OVER_MAX {
-        if let Some(Err(error)) = node.agreement.requests.fetch(asked) {
-            eprintln!("trefoil: nobody takes over before this node stops: {error}");
-            return;
-        }
         thread::sleep(HAND_OVER_POLL);
+        if let Some(Err(error)) = asked.and_then(|id| node.agreement.requests.fetch(id)) {
+            // Whoever decides may have just begun to, and not have heard of those who follow yet.
+            if !node.replication.followers().iter().any(|row| row.state.is_online()) {
+                eprintln!("trefoil: nobody takes over before this node stops: {error}");
+                return;
+            }
+            asked = ask();
+        }
     }
 }
 

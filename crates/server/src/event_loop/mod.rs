@@ -131,6 +131,7 @@ impl EventLoop {
         let begun = Instant::now();
         let managed = self.worker.node.agreement.is_managed();
         let is_owed = |it: &Connection| it.is_waiting() || (managed && it.is_at_work());
+        self.dismiss_peers();
         let owes = |(_, it): (usize, &Connection)| is_owed(it) && !it.is_write_blocked();
         while self.connections.iter().any(owes) && begun.elapsed() < LAST_REPLIES_MAX {
             match self.poll.poll(events, Some(LAST_REPLIES_TICK)) {
@@ -144,6 +145,23 @@ impl EventLoop {
             self.run_turn();
         }
         Ok(())
+    }
+
+    /// What other nodes send is not read any more; they are told, and ask whoever leads next.
+    fn dismiss_peers(&mut self) {
+        for (key, connection) in &mut self.connections {
+            let Connection { session, out, closing, .. } = connection;
+            if *closing || !self.worker.dismiss_peer(session, out) {
+                continue;
+            }
+            *closing = true;
+            connection.count_reply();
+            if !connection.in_flush_list {
+                connection.in_flush_list = true;
+                self.flush.push(key);
+            }
+        }
+        self.flush();
     }
 
     fn on_event(&mut self, event: &Event) {

@@ -39,6 +39,18 @@ impl Worker {
         if replication.reign() == reign && self.serves_peers() {
             return None;
         }
+        session.break_transaction();
+        self.dismiss_peer(session, out);
+        Some(Ran::independent(Flow::Close))
+    }
+
+    /// Tells another node that none of its commands that are not answered will be. Whether the session is
+    /// that of one; the connection then ends.
+    pub fn dismiss_peer(&self, session: &Session, out: &mut ReplyBuf) -> bool {
+        let Some(reign) = session.freshness.as_ref().and_then(|it| it.peer_of_reign) else {
+            return false;
+        };
+        let replication = &self.node.replication;
         let text = match replication.parted_at(reign) {
             Lsn::ZERO => format!("{NOT_DONE} this node does not lead any more"),
             last => {
@@ -47,8 +59,7 @@ impl Worker {
                 format!("{NOT_DONE} {}", token.encode())
             }
         };
-        session.break_transaction();
         Reply::new(out, session.protocol).error(&text);
-        Some(Ran::independent(Flow::Close))
+        true
     }
 }

@@ -169,7 +169,11 @@ impl EventLoop {
                         // It may wait for this.
                         self.impatient |= connection.parked;
                     }
-                    Err(error) => self.lose_upstream(key, &Loss::Gone(error.to_string())),
+                    Err(error) => {
+                        // What it said before it went tells what it has done.
+                        self.read_upstream(key);
+                        self.lose_upstream(key, &Loss::Gone(error.to_string()));
+                    }
                 },
             }
         }
