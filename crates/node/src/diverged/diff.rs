@@ -212,7 +212,7 @@ impl KeyDiff {
             (Effect::Delete { .. }, lost) => *lost = Lost::Deleted,
             (Effect::Append { suffix, .. }, Lost::Value(value)) => value.put(value.len, suffix),
             (Effect::SetRange { offset, bytes, .. }, Lost::Value(value)) => {
-                value.put(*offset, bytes)
+                value.put(*offset, bytes);
             }
             (_, Lost::Parts(parts)) if parts.len() < PARTS_MAX => parts.push(line(effect)),
             _ => {}

@@ -104,7 +104,7 @@ pub(crate) fn run(command: &MembersCommand) -> Result<ExitCode> {
     match command {
         MembersCommand::Members(options) => list(options)?,
         MembersCommand::PromoteVoter(options) => {
-            change(options, "PROMOTE-VOTER", "votes from now on")?
+            change(options, "PROMOTE-VOTER", "votes from now on")?;
         }
         MembersCommand::DemoteVoter(options) => change(options, "DEMOTE-VOTER", "votes no more")?,
         MembersCommand::Remove(options) => remove(options)?,

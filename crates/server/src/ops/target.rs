@@ -54,7 +54,7 @@ impl Target {
 
     /// A connection to the node that was named.
     pub(super) fn connect(&self) -> Result<Connection> {
-        Ok(self.door()?.open(&self.host, self.port).map_err(|error| self.explain(error))?)
+        self.door()?.open(&self.host, self.port).map_err(|error| self.explain(error))
     }
 
     /// The node that was named, as people write it.

@@ -48,7 +48,7 @@ pub(super) fn members(
         match answers.iter().find(is_its) {
             Some(answer) => put_answer(member, answer),
             None if member.address.is_empty() => {
-                member.trouble = Some("it serves no clients".into())
+                member.trouble = Some("it serves no clients".into());
             }
             None => member.trouble = Some("it was not asked".into()),
         }
