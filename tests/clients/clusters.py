@@ -192,12 +192,32 @@ def fill(node, count, size=100, prefix="k"):
 class SlowLink:
     """Forwards connections to a port and lets so many bytes per second come back: a slow network."""
 
-    def __init__(self, port, bytes_per_second):
-        self.target, self.rate, self.passed, self.open = port, bytes_per_second, 0, True
+    def __init__(self, bytes_per_second):
+        self.target, self.rate, self.passed, self.open = None, bytes_per_second, 0, True
         self.ends = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.datagrams.bind(("127.0.0.1", self.port))
+        for forward in (self.accept, self.forward_datagrams):
+            threading.Thread(target=forward, daemon=True).start()
+
+    def forward_datagrams(self):
+        ways = {}
+        with contextlib.suppress(OSError):
+            while self.open:
+                datagram, sender = self.datagrams.recvfrom(65_535)
+                if sender not in ways:
+                    ways[sender] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                    ways[sender].bind(("127.0.0.1", 0))
+                    back = (ways[sender], sender)
+                    threading.Thread(target=self.send_back, args=back, daemon=True).start()
+                ways[sender].sendto(datagram, ("127.0.0.1", self.target))
+
+    def send_back(self, way, sender):
+        with contextlib.suppress(OSError):
+            while self.open:
+                self.datagrams.sendto(way.recv(65_535), sender)
 
     def accept(self):
         with contextlib.suppress(OSError):
@@ -225,6 +245,7 @@ class SlowLink:
     def close(self):
         self.open = False
         self.listener.close()
+        self.datagrams.close()
         self.cut()
 
 

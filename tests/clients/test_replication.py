@@ -16,15 +16,15 @@ pytestmark = pytest.mark.trefoil
 __all__ = ["cluster", "node"]
 
 
-def test_a_node_joins_by_either_door_and_follows(node):
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_node_follows_as_it_is_told_or_joins_the_cluster(node, by_hand):
     leader = node()
     fill(leader, 5_000)
-    by_clients = node(replicaof=f"127.0.0.1 {leader.port}")
-    by_peers = node(join=f"127.0.0.1:{leader.peer_port}")
-    caught_up(leader, by_clients, by_peers)
+    how = {"replicaof": f"127.0.0.1 {leader.port}"} if by_hand else {"join": f"127.0.0.1:{leader.peer_port}"}
+    follower = node(**how)
+    caught_up(leader, follower)
     leader.one().set("later", 1)
-    for follower in (by_clients, by_peers):
-        assert same_contents(leader, follower) == 5_001
+    assert same_contents(leader, follower) == 5_001
     assert leader.info("stats")["sync_full"] == 0, "the log was enough"
 
 
@@ -93,11 +93,20 @@ def fill_until_the_log_is_gone(leader, count):
     until(lambda: first not in leader.files("wal-"), "a log that begins later")
 
 
-def test_a_transfer_cut_off_by_kill_9_is_done_after_a_restart(cluster, node):
-    leader, first = cluster(2, max_retained_log="1mb")
+def slow_cluster(node, bytes_per_second):
+    """A leader whom others reach over a slow link only, and one that follows it."""
+    slow = SlowLink(bytes_per_second)
+    leader = node(peer_announce=f"127.0.0.1:{slow.port}", max_retained_log="1mb")
+    slow.target = leader.peer_port
+    follower = node(join=f"127.0.0.1:{slow.port}", max_retained_log="1mb")
+    caught_up(leader, follower)
+    return leader, follower, slow
+
+
+def test_a_transfer_cut_off_by_kill_9_is_done_after_a_restart(node):
+    leader, first, slow = slow_cluster(node, 4 << 20)
     fill(leader, 30_000, size=100)
     fill_until_the_log_is_gone(leader, 60)
-    slow = SlowLink(leader.peer_port, 4 << 20)
     late = node(join=f"127.0.0.1:{slow.port}", max_retained_log="1mb")
     until(lambda: late.info().get("master_sync_read_bytes", 0) > 1 << 20, "a transfer")
     late.kill()
@@ -109,10 +118,9 @@ def test_a_transfer_cut_off_by_kill_9_is_done_after_a_restart(cluster, node):
     slow.close()
 
 
-def test_a_transfer_goes_on_over_a_new_link(cluster, node):
-    leader, _ = cluster(2, max_retained_log="1mb")
+def test_a_transfer_goes_on_over_a_new_link(node):
+    leader, _, slow = slow_cluster(node, 16 << 20)
     fill_until_the_log_is_gone(leader, 96)
-    slow = SlowLink(leader.peer_port, 16 << 20)
     late = node(join=f"127.0.0.1:{slow.port}", max_retained_log="1mb")
     until(lambda: late.info().get("master_sync_read_bytes", 0) > 8 << 20, "a transfer")
     slow.cut()
@@ -299,13 +307,17 @@ def test_passwords_open_the_leaders_door_for_clients(node):
 
 def test_nodes_without_the_secret_are_turned_away(node):
     leader = node(peer_secret="open sesame")
-    right = node(peer_secret="open sesame", join=f"127.0.0.1:{leader.peer_port}")
+    right = node(peer_secret="open sesame", replicaof=f"127.0.0.1 {leader.port}")
     until(lambda: follows(right, leader))
     for secret in ({"peer_secret": "close sesame"}, {}):
-        stranger = node(join=f"127.0.0.1:{leader.peer_port}", **secret)
+        stranger = node(replicaof=f"127.0.0.1 {leader.port}", **secret)
         until(lambda: "secret" in stranger.trouble(), "a complaint")
         assert stranger.info()["master_link_status"] == "down"
     until(lambda: leader.says("a node that wanted to connect was turned away"))
+    for secret in ({"peer_secret": "close sesame"}, {}):
+        stranger = node(join=f"127.0.0.1:{leader.peer_port}", **secret)
+        until(lambda: stranger.says("nobody has taken this node in yet"), "a complaint")
+    until(lambda: leader.says("it is not sealed with this node's `peer-secret`"))
     leader.one().set("k", 1)
     until(lambda: right.local().get("k") == b"1")
     assert len(leader.lag()) == 1

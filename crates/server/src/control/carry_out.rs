@@ -35,6 +35,7 @@ impl ControlThread {
                 self.keep(Job::Write(ticket, write))?;
             }
             Action::Admitted { cluster } => {
+                self.joins_until_ms = None;
                 eprintln!("trefoil: this node belongs to cluster {cluster} now");
             }
             Action::Directive(directive) => self.direct(directive),

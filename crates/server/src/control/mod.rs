@@ -48,6 +48,10 @@ const EVENTS_MAX: usize = 16;
 const DATAGRAMS_MAX: usize = 256;
 /// How often the node's health and wishes are looked at, if nobody rings.
 const TICK_MS: u64 = 50;
+/// Strangers are complained of at most this often.
+const COMPLAINT_MS: u64 = 10_000;
+/// A node that nobody takes in says so after this time.
+const JOIN_MS: u64 = 3_000;
 /// The same of a node that is alone.
 const ALONE_TICK_MS: u64 = 1_000;
 
@@ -64,6 +68,10 @@ pub(crate) struct ControlThread {
     socket: Option<UdpSocket>,
     sealer: Sealer,
     has_secret: bool,
+    /// Strangers are not complained of before.
+    complain_at_ms: u64,
+    /// When a node that wants to be taken in complains that it is not.
+    joins_until_ms: Option<u64>,
     gossiping: Gossiping,
     /// What is to be kept goes here.
     jobs: Sender<Job>,
@@ -114,6 +122,7 @@ impl ControlThread {
         let (now_ms, mut out) = (uptime_ms(), Vec::new());
         let mut control = Control::new(options, start, now_ms, &mut out)
             .map_err(|error| anyhow!("the control log can't be used: {error}"))?;
+        let joins_until_ms = (!seeds.is_empty()).then_some(now_ms + JOIN_MS);
         if !seeds.is_empty() {
             control.join(now_ms, seeds, &mut out);
         }
@@ -133,6 +142,8 @@ impl ControlThread {
             socket,
             sealer: Sealer::new(has_secret.then_some(secret.as_bytes())),
             has_secret,
+            complain_at_ms: 0,
+            joins_until_ms,
             gossiping,
             jobs,
             health: Health::default(),
@@ -166,6 +177,7 @@ impl ControlThread {
             self.on_timeout()?;
             self.gossip_on()?;
             self.look_at_lease();
+            self.look_at_join();
             if more {
                 // The socket is told once only of what is left in it.
                 self.mailbox.wake();
@@ -204,7 +216,10 @@ impl ControlThread {
             return Ok(());
         }
         let may_be_joined = self.may_be_joined();
-        let Ok(plain) = self.sealer.open(&mut self.datagram[..bytes]) else { return Ok(()) };
+        let Ok(plain) = self.sealer.open(&mut self.datagram[..bytes]) else {
+            self.complain(from);
+            return Ok(());
+        };
         let mut out = Vec::new();
         match plain.split_first() {
             Some((&OF_CONTROL, body)) if may_be_joined => {
@@ -217,6 +232,25 @@ impl ControlThread {
             _ => {}
         }
         self.carry_out(out)
+    }
+
+    fn complain(&mut self, from: SocketAddr) {
+        let now_ms = uptime_ms();
+        if now_ms >= self.complain_at_ms {
+            self.complain_at_ms = now_ms + COMPLAINT_MS;
+            eprintln!(
+                "trefoil: a datagram from {from} was turned away: it is not sealed with this node's `peer-secret`"
+            );
+        }
+    }
+
+    fn look_at_join(&mut self) {
+        if self.joins_until_ms.take_if(|at_ms| *at_ms <= uptime_ms()).is_some() {
+            eprintln!(
+                "trefoil: nobody has taken this node in yet: is the node that --join names up, does it have the \
+                 same `peer-secret`, and is it in a cluster or alone (no REPLICAOF)? It is asked on"
+            );
+        }
     }
 
     /// A node that follows by hand, or is followed by hand, leads nothing that others could join.
