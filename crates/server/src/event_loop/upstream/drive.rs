@@ -22,7 +22,7 @@ const READ_BYTES: usize = 64 << 10;
 /// A connection to the leader that nothing was sent over for so long is closed.
 const IDLE_MS_MAX: u64 = 60_000;
 /// So long one that led before another did may take to say what it has done, milliseconds.
-const FORMER_MS_MAX: u64 = 1_000;
+const FORMER_MS_MAX: u64 = 50;
 
 /// Connections to the leader that there is something to do for; clients' keys.
 #[derive(Default)]
