@@ -13,6 +13,9 @@ pub(crate) struct Options {
     /// What is simulated: `cluster` (replication) or `durability` (one node and its disk)
     #[arg(long, default_value = "cluster")]
     mode: String,
+    /// Who sets the leader of a cluster: `by-hand`, `healing` (nodes agree), or `both`: each seed is run both ways
+    #[arg(long, default_value = "both")]
+    family: String,
     /// The first seed; alone: only this one, with its trace
     #[arg(long)]
     seed: Option<u64>,
@@ -38,7 +41,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// What the simulator is told.
 fn arguments_of(options: &Options) -> Vec<String> {
-    let mut arguments = vec!["--mode".to_owned(), options.mode.clone()];
+    let mut arguments =
+        ["--mode", &options.mode, "--family", &options.family].map(str::to_owned).to_vec();
     let mut add = |name: &str, value: Option<u64>| {
         if let Some(value) = value {
             arguments.extend([name.to_owned(), value.to_string()]);
@@ -64,14 +68,15 @@ mod tests {
     use super::*;
 
     fn told(seed: Option<u64>, seeds: Option<u64>, minutes: Option<u64>) -> String {
-        arguments_of(&Options { mode: "cluster".into(), seed, seeds, minutes }).join(" ")
+        let (mode, family) = ("cluster".into(), "both".into());
+        arguments_of(&Options { mode, family, seed, seeds, minutes }).join(" ")
     }
 
     #[test]
     fn a_single_seed_is_traced_and_no_wish_means_ten_thousand() {
-        assert_eq!(told(Some(7), None, None), "--mode cluster --seed 7 --trace");
-        assert_eq!(told(Some(7), Some(3), None), "--mode cluster --seed 7 --seeds 3");
-        assert_eq!(told(None, None, Some(2)), "--mode cluster --minutes 2");
-        assert_eq!(told(None, None, None), "--mode cluster --seeds 10000");
+        assert_eq!(told(Some(7), None, None), "--mode cluster --family both --seed 7 --trace");
+        assert_eq!(told(Some(7), Some(3), None), "--mode cluster --family both --seed 7 --seeds 3");
+        assert_eq!(told(None, None, Some(2)), "--mode cluster --family both --minutes 2");
+        assert_eq!(told(None, None, None), "--mode cluster --family both --seeds 10000");
     }
 }

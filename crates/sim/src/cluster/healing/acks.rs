@@ -131,7 +131,11 @@ impl World {
         if part.members.acks == acks {
             return false;
         }
-        let nodes = part.members.nodes.clone();
+        // Members that are being agreed upon stay wanted: their leader's core waits for them.
+        let nodes = match &part.wanted {
+            Some(wanted) => wanted.nodes.clone(),
+            None => part.members.nodes.clone(),
+        };
         self.publish(slot, Saved { acks, nodes });
         true
     }

@@ -76,7 +76,8 @@ impl World {
             self.carry_out_control(slot, action);
         }
         if joins {
-            let others = (0..self.nodes.len()).filter(|other| *other != slot).map(address).collect();
+            let others =
+                (0..self.nodes.len()).filter(|other| *other != slot).map(address).collect();
             self.with_control(slot, |control, now, out| control.join(now, others, out));
         }
         self.look_at_lease(slot);
@@ -151,7 +152,9 @@ impl World {
                 self.renew(slot, until_ms);
             }
             Action::Electable { epoch, electable, acks } => {
-                self.trace(format_args!("n{slot} agreed electable {electable:?} {acks} in {epoch}"));
+                self.trace(format_args!(
+                    "n{slot} agreed electable {electable:?} {acks} in {epoch}"
+                ));
                 let agreed = Electable { epoch, nodes: electable, acks };
                 self.put_order(slot, Order::Published(agreed));
             }
@@ -161,7 +164,11 @@ impl World {
             Action::Resume => self.put_order(slot, Order::LeadOn),
             Action::Answer { id, result } => {
                 self.trace(format_args!("n{slot} request {}: {result:?}", id.seq));
-                self.met.event(if result.is_ok() { "requests granted" } else { "requests refused" });
+                self.met.event(if result.is_ok() {
+                    "requests granted"
+                } else {
+                    "requests refused"
+                });
             }
             Action::Published(view) => self.on_view(slot, view),
             Action::Event(event) => self.on_control_event(slot, &event),

@@ -61,7 +61,8 @@ impl World {
         let shard = view.and_then(|view| view.state.shards.get(&super::super::SHARD));
         let (end, letter) = (process.end, process.role.letter());
         let node = self.nodes[slot].disk.identity.node;
-        let agreed = shard.map(|shard| (shard.epoch, shard.leader, shard.granted, &shard.electable));
+        let agreed =
+            shard.map(|shard| (shard.epoch, shard.leader, shard.granted, &shard.electable));
         let stage = view.and_then(|view| view.stage);
         let voters = view.map(|view| &view.voters);
         let blocked = match &process.role {

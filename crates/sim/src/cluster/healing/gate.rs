@@ -118,7 +118,8 @@ impl World {
 
     /// Work is done whose reply depends on the lease.
     pub(crate) fn let_go_soon(&mut self, slot: usize) {
-        let waits = self.process(slot).waiting.iter().any(|w| matches!(w.until, Until::Released { .. }));
+        let waits =
+            self.process(slot).waiting.iter().any(|w| matches!(w.until, Until::Released { .. }));
         let Some(part) = self.part(slot) else { return };
         if waits && !std::mem::replace(&mut part.letting_go, true) {
             let after = self.dice.below(MS / 2);

@@ -73,9 +73,13 @@ impl World {
 
     fn take_orders(&mut self, slot: usize) {
         while !self.is_changing(slot) {
-            let Some(order) = self.part(slot).and_then(|part| part.orders.pop_front()) else { return };
+            let Some(order) = self.part(slot).and_then(|part| part.orders.pop_front()) else {
+                return;
+            };
             match order {
-                Order::Agreed { cluster, directive } => self.take_directive(slot, cluster, directive),
+                Order::Agreed { cluster, directive } => {
+                    self.take_directive(slot, cluster, directive)
+                }
                 Order::Published(electable) => self.on_published(slot, &electable),
                 Order::Reconfigure if self.is_rule_unpublished(slot) => {
                     if let Some(part) = self.part(slot) {
@@ -322,7 +326,10 @@ impl World {
         // What was done is committed: replies that are on their way out leave.
         self.release(slot);
         self.end_handover(slot);
-        self.part_with(slot, Resigned { epoch, end, to: Some(handover.to), reason: ResignReason::Asked });
+        self.part_with(
+            slot,
+            Resigned { epoch, end, to: Some(handover.to), reason: ResignReason::Asked },
+        );
     }
 
     fn end_handover(&mut self, slot: usize) {

@@ -60,7 +60,8 @@ impl World {
 
     /// The thread that writes takes all that waits, unless it is at it.
     fn write_papers(&mut self, slot: usize) {
-        let (full, sync) = (self.nodes[slot].full_until.saturating_sub(self.now), self.plan.sync_takes);
+        let (full, sync) =
+            (self.nodes[slot].full_until.saturating_sub(self.now), self.plan.sync_takes);
         let Some(part) = self.part(slot) else { return };
         if part.papers.is_empty() || std::mem::replace(&mut part.writes_papers, true) {
             return;

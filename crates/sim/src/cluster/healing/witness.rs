@@ -83,9 +83,8 @@ impl World {
         let Some(led) = self.slot_of(leader).filter(|&led| self.leads_well(led, epoch)) else {
             return;
         };
-        let hears = |voter: &&NodeId| {
-            self.slot_of(**voter).is_some_and(|voter| self.hears(voter, led))
-        };
+        let hears =
+            |voter: &&NodeId| self.slot_of(**voter).is_some_and(|voter| self.hears(voter, led));
         let hearing = view.voters.iter().filter(hears).count();
         if hearing > view.voters.len() / 2 {
             let text = format!(
