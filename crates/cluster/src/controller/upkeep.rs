@@ -172,7 +172,7 @@ impl Controller {
         if voters > wanted || is_even_long {
             let leads =
                 |node: NodeId| sight.state.shards.values().any(|shard| shard.leader == node);
-            let last = spares.clone().filter(|&node| !leads(node)).last();
+            let last = spares.clone().rfind(|&node| !leads(node));
             return last.or_else(|| spares.next()).map(|node| without(sight.config, node));
         }
         None

@@ -12,8 +12,6 @@ pub(super) enum Defect {
     OneVotersView,
     /// A leader commits by a smaller set before it is agreed upon.
     ElectableUnagreed,
-    /// Term and vote are not written down.
-    VoteUnsynced,
     /// Reports count as of fenced nodes though they are not.
     ReportUnfenced,
 }

@@ -21,8 +21,8 @@ const STALE_MS: u64 = 900;
 pub(super) struct Judge {
     /// A voter that answered within such a time heard its leader, by the fastest clock.
     silent_ms: u64,
-    /// What was acknowledged to clients, by place.
-    acknowledged: BTreeMap<usize, Record>,
+    /// What was acknowledged to clients, by place, and by the leader of which epoch first.
+    acknowledged: BTreeMap<usize, (Record, Epoch)>,
     raft_leaders: BTreeMap<Term, NodeId>,
     grants: BTreeMap<Epoch, NodeId>,
     /// When each voter last answered, and when its last long silence ended.
@@ -89,8 +89,13 @@ impl Judge {
     }
 
     /// A reply to a client left a leader that holds its lease.
-    pub(super) fn on_acknowledged(&mut self, place: usize, record: Record) -> Result<(), String> {
-        let known = *self.acknowledged.entry(place).or_insert(record);
+    pub(super) fn on_acknowledged(
+        &mut self,
+        place: usize,
+        record: Record,
+        epoch: Epoch,
+    ) -> Result<(), String> {
+        let (known, _) = *self.acknowledged.entry(place).or_insert((record, epoch));
         if known == record {
             return Ok(());
         }
@@ -109,7 +114,8 @@ impl Judge {
             return Err(format!("{known} and {node} were granted {epoch}"));
         }
         // It may learn of its grant when others have long gone on: that is no matter, it has no lease.
-        for (&place, record) in self.acknowledged.iter().filter(|(_, record)| record.0 < epoch) {
+        let before = self.acknowledged.iter().filter(|(_, (_, by))| *by < epoch);
+        for (&place, (record, _)) in before {
             if log.get(place - 1) != Some(record) {
                 return Err(format!("{node} leads in {epoch} and {LACKS}: {record:?} at {place}"));
             }

@@ -138,9 +138,9 @@ impl Machine {
     }
 
     /// It ends at once; so many of the writes that wait reach the disk all the same.
-    pub(super) fn crash(&mut self, survive: usize, defect: Defect) {
+    pub(super) fn crash(&mut self, survive: usize) {
         let survive: Vec<_> = self.unsynced.drain(..).take(survive).collect();
-        survive.into_iter().for_each(|(_, write)| self.apply(write, defect));
+        survive.into_iter().for_each(|(_, write)| self.apply(write));
         (self.control, self.sync, self.lease_until_ms, self.paused_until_ms) = (None, None, 0, 0);
         self.heard_ms.clear();
         self.replica.crash();
@@ -159,22 +159,16 @@ impl Machine {
         self.unsynced.back().map(|(ticket, _)| *ticket)
     }
 
-    pub(super) fn on_synced(&mut self, ticket: Ticket, defect: Defect) {
+    pub(super) fn on_synced(&mut self, ticket: Ticket) {
         while let Some((_, write)) = self.unsynced.pop_front_if(|(of, _)| *of <= ticket) {
-            self.apply(write, defect);
+            self.apply(write);
         }
     }
 
-    fn apply(&mut self, write: ControlWrite, defect: Defect) {
+    fn apply(&mut self, write: ControlWrite) {
         match write {
             ControlWrite::Reset => self.disk = Start::default(),
-            ControlWrite::Raft(mut write) => {
-                // A disk without its term would not start: only the vote is forgotten.
-                if let Some(hard) = write.hard.as_mut().filter(|_| defect == Defect::VoteUnsynced) {
-                    hard.vote = None;
-                }
-                self.disk.apply(write);
-            }
+            ControlWrite::Raft(write) => self.disk.apply(write),
         }
     }
 

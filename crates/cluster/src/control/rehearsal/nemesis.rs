@@ -63,6 +63,18 @@ impl Temper {
         }
     }
 
+    /// Nothing goes wrong, and nothing takes long.
+    pub(super) fn quiet() -> Temper {
+        Temper {
+            gap_max_ms: 1,
+            loss_percent: 0,
+            doubled_percent: 0,
+            late_percent: 0,
+            slow_sync_percent: 0,
+            controller: ControllerOptions::default(),
+        }
+    }
+
     pub(super) fn calm(&mut self) {
         (self.loss_percent, self.doubled_percent, self.late_percent) = (0, 0, 0);
     }
@@ -92,7 +104,7 @@ impl World {
                 if machine.control.is_some() {
                     let waiting = u64::try_from(machine.unsynced()).expect("few");
                     let survive = usize::try_from(self.dice.between(0, waiting)).expect("few");
-                    machine.crash(survive, self.defect);
+                    machine.crash(survive);
                     self.tally.crashes += 1;
                     if self.dice.percent(50) {
                         self.start(node)?;
