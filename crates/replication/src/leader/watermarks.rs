@@ -211,10 +211,9 @@ impl Leader {
             marks.short_since_ms = Some(now_ms);
             out.push(LeaderAction::Event(LeaderEvent::Blocked));
         }
-        if marks.waiver != Waiver::None && (!degrades || (enough && covered)) {
-            if std::mem::replace(&mut marks.waiver, Waiver::None) == Waiver::Given {
-                out.push(LeaderAction::Event(LeaderEvent::Restored));
-            }
+        let ends = !degrades || (enough && covered);
+        if ends && std::mem::replace(&mut marks.waiver, Waiver::None) == Waiver::Given {
+            out.push(LeaderAction::Event(LeaderEvent::Restored));
         }
         let due = marks.degrades_at_ms(self.policy.degrade_after_ms);
         if degrades && due.is_some_and(|due| now_ms >= due) {
