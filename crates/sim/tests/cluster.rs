@@ -178,7 +178,6 @@ fn every_seed_heals_itself_and_the_runs_meet_what_they_are_for() {
         "handovers done",
         "handovers undone",
         "leaders that gave back",
-        "failovers held up",
         "electable sets agreed upon",
         "elections that may lack records",
         "members that left, as seen",

@@ -77,9 +77,9 @@ impl HealPlan {
 
 /// Times are those of real clusters, but for what people would have to wait for.
 fn options(dice: &mut Dice, defect: Defect) -> ControlOptions {
-    let mut options = ControlOptions::default();
-    options.request_ms = 3_000;
-    options.compact_entries = [8, 64, 512][dice.below(3) as usize];
+    let compact_entries = [8, 64, 512][dice.below(3) as usize];
+    let mut options =
+        ControlOptions { request_ms: 3_000, compact_entries, ..ControlOptions::default() };
     let controller = &mut options.controller;
     controller.handover_ms = 200 + dice.below(800);
     controller.handover_slack_ms = 100;
