@@ -200,17 +200,18 @@ impl<D: Disk> Peers<D> {
         Ok(())
     }
 
+    /// What is applied from here on need not be committed: nobody sees it before it is. False: not yet.
+    fn hide(&mut self) -> bool {
+        !self.node.replication.is_ready() || self.alone(|node| node.replication.set_ready(false))
+    }
+
     fn go_on_leading(&mut self, next: NextEpoch, stage: Stage) -> Result<(), Change> {
         let again = |stage| Err(Change::Lead { epoch: next, stage });
         match stage {
             Stage::Begun => {
                 self.drop_all_links();
                 let waits = matches!(self.part, Part::Following(_) | Part::Recovering(_));
-                // What is applied from here on need not be committed: nobody sees it before it is.
-                let hidden = !waits
-                    || !self.node.replication.is_ready()
-                    || self.alone(|node| node.replication.set_ready(false));
-                if !hidden {
+                if waits && !self.hide() {
                     return again(Stage::Begun);
                 }
                 // What was received, pulled or written may not be in the log yet.

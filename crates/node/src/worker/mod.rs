@@ -36,7 +36,7 @@ use crate::counters::Calls;
 use crate::exclusive::Pass;
 pub use crate::exclusive::Wake;
 use crate::freshness::FollowerView;
-use crate::handler::{Flow, NodeCall};
+use crate::handler::{Flow, NodeCall, NodeHandler};
 use crate::log::LogHealth;
 use crate::node::Node;
 use crate::session::Session;
@@ -269,30 +269,38 @@ impl Worker {
                 }
                 self.run_data(session, args, (entry, handler, locking), prepared.hash, out)
             }
-            Run::Node(handler) => {
-                let start = out.position();
-                let depends_on = Lsn::ZERO;
-                let mut call = NodeCall { worker: self, session, args, out, depends_on };
-                match handler(&mut call) {
-                    Ok(flow) => {
-                        let mut depends_on = call.depends_on;
-                        if self.leased && entry.spec.name == "exec" {
-                            depends_on = depends_on.max(UNDER_LEASE);
-                        }
-                        // It may have changed the policy, for the replies behind it as well.
-                        self.gated |= self.node.is_gated();
-                        if flow != Flow::Retry {
-                            self.calls[usize::from(entry.id)].run.add(1);
-                        }
-                        Ran { flow, depends_on }
-                    }
-                    Err(error) => {
-                        out.truncate_to(start);
-                        self.calls[usize::from(entry.id)].run.add(1);
-                        self.calls[usize::from(entry.id)].failed.add(1);
-                        self.refuse(session, &error.text(), out)
-                    }
+            Run::Node(handler) => self.run_node(session, args, (entry, handler), out),
+        }
+    }
+
+    fn run_node(
+        &mut self,
+        session: &mut Session,
+        args: Args<'_>,
+        (entry, handler): (&Entry, NodeHandler),
+        out: &mut ReplyBuf,
+    ) -> Ran {
+        let start = out.position();
+        let depends_on = Lsn::ZERO;
+        let mut call = NodeCall { worker: self, session, args, out, depends_on };
+        match handler(&mut call) {
+            Ok(flow) => {
+                let mut depends_on = call.depends_on;
+                if self.leased && entry.spec.name == "exec" {
+                    depends_on = depends_on.max(UNDER_LEASE);
                 }
+                // It may have changed the policy, for the replies behind it as well.
+                self.gated |= self.node.is_gated();
+                if flow != Flow::Retry {
+                    self.calls[usize::from(entry.id)].run.add(1);
+                }
+                Ran { flow, depends_on }
+            }
+            Err(error) => {
+                out.truncate_to(start);
+                self.calls[usize::from(entry.id)].run.add(1);
+                self.calls[usize::from(entry.id)].failed.add(1);
+                self.refuse(session, &error.text(), out)
             }
         }
     }

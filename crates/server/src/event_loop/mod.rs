@@ -112,7 +112,10 @@ impl EventLoop {
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.stopping {
             let busy = !self.ready.is_empty() || self.impatient || self.worker.has_chores();
-            let patience = if busy { Duration::ZERO } else { TICK };
+            let patience = match busy {
+                true => Duration::ZERO,
+                false => self.upstreams.patience().unwrap_or(TICK),
+            };
             match self.poll.poll(&mut events, Some(patience)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 other => other?,

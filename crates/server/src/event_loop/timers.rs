@@ -59,8 +59,10 @@ impl EventLoop {
             self.worker.on_tick();
             self.sweep(now_ms);
             self.look_at_slow();
-            self.look_at_upstreams(now_ms);
             self.give_replies_up(now_ms);
+        }
+        if self.upstreams.patience().is_some() {
+            self.look_at_upstreams(now_ms);
         }
         if self.worker.has_chores() {
             self.worker.do_chores();

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -23,6 +24,8 @@ const READ_BYTES: usize = 64 << 10;
 const IDLE_MS_MAX: u64 = 60_000;
 /// So long one that led before another did may take to say what it has done, milliseconds.
 const FORMER_MS_MAX: u64 = 50;
+/// How often it is looked whether answers of the leader are still to be expected.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Connections to the leader that there is something to do for; clients' keys.
 #[derive(Default)]
@@ -37,6 +40,15 @@ pub(in crate::event_loop) struct Upstreams {
     names: Names,
     /// Who led when this was last looked at, and since when, Unix milliseconds.
     leads: (Option<NodeId>, u64),
+    /// When to look next, Unix milliseconds.
+    look_due_ms: u64,
+}
+
+impl Upstreams {
+    /// How long a loop may sleep; none: somebody else's timers say it.
+    pub(in crate::event_loop) fn patience(&self) -> Option<Duration> {
+        (!self.waiting.is_empty()).then_some(LOOK)
+    }
 }
 
 impl EventLoop {
@@ -252,8 +264,15 @@ impl EventLoop {
         self.impatient |= connection.parked;
     }
 
-    /// Gives up answers that do not come, at a tick.
+    /// Gives up answers that do not come.
     pub(in crate::event_loop) fn look_at_upstreams(&mut self, now_ms: u64) {
+        let look_ms = LOOK.as_millis() as u64;
+        let due_ms = self.upstreams.look_due_ms;
+        // A clock that was set back must not stop this.
+        if now_ms < due_ms && now_ms + 2 * look_ms > due_ms {
+            return;
+        }
+        self.upstreams.look_due_ms = now_ms + look_ms;
         let timeout_ms = self.worker.node.settings.freshness.forward_timeout_ms.load(Relaxed);
         let leads = leads(&self.worker.node);
         if self.upstreams.leads.0 != leads {
