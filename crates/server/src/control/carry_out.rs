@@ -95,9 +95,9 @@ impl ControlThread {
         self.plain.push(of);
         self.plain.extend_from_slice(datagram);
         let Some(socket) = &self.socket else { return };
-        if self.sealer.seal(&self.plain, &mut self.datagram).is_ok() {
+        if self.sealer.seal(&self.plain, &mut self.sealed).is_ok() {
             // What can't be sent is lost, as any datagram may be.
-            let _ = socket.send_to(&self.datagram, to);
+            let _ = socket.send_to(&self.sealed, to);
         }
     }
 

@@ -84,7 +84,9 @@ pub(crate) struct ControlThread {
     asked: BTreeMap<RequestId, u64>,
     /// The policy that the settings were set to last.
     policy: Option<KeyspacePolicy>,
-    datagram: Vec<u8>,
+    /// What comes, as long as the longest; what goes, sealed; what goes, not sealed yet.
+    received: Vec<u8>,
+    sealed: Vec<u8>,
     plain: Vec<u8>,
 }
 
@@ -151,7 +153,8 @@ impl ControlThread {
             lease_until_ms: None,
             asked: BTreeMap::new(),
             policy: None,
-            datagram: Vec::new(),
+            received: vec![0; DATAGRAM_BYTES_MAX + 1],
+            sealed: Vec::new(),
             plain: Vec::new(),
         };
         thread.carry_out(out)?;
@@ -198,10 +201,9 @@ impl ControlThread {
 
     /// Reads datagrams. Whether there may be more.
     fn receive(&mut self) -> io::Result<bool> {
-        self.datagram.resize(DATAGRAM_BYTES_MAX + 1, 0);
         for _ in 0..DATAGRAMS_MAX {
             let Some(socket) = &self.socket else { return Ok(false) };
-            match socket.recv_from(&mut self.datagram) {
+            match socket.recv_from(&mut self.received) {
                 Ok((bytes, from)) => self.on_datagram(bytes, from)?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 // Somebody did not get what was sent before: that is not ours to mend.
@@ -216,7 +218,7 @@ impl ControlThread {
             return Ok(());
         }
         let may_be_joined = self.may_be_joined();
-        let Ok(plain) = self.sealer.open(&mut self.datagram[..bytes]) else {
+        let Ok(plain) = self.sealer.open(&mut self.received[..bytes]) else {
             self.complain(from);
             return Ok(());
         };
