@@ -106,7 +106,8 @@ impl Rules {
         self.next.is_none() && self.wanted == self.in_force
     }
 
-    /// Goes on with a change, as far as the commit allows.
+    /// Goes on with a change, as far as the commit allows. `commit`: up to there this leader or one
+    /// before it may have committed.
     pub(super) fn step(&mut self, commit: Lsn, acked: impl Fn(NodeId) -> Acked) -> Step {
         if self.next.as_ref().is_some_and(|change| change.persisting) {
             return Step::Wait;

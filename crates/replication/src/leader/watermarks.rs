@@ -63,6 +63,12 @@ impl Watermarks {
         self.commit >= self.unsettled_to
     }
 
+    /// Up to here records may have been committed, whether or not this leader knows: what a change of
+    /// members or policy must not lose sight of.
+    fn to_be_held(&self) -> Lsn {
+        self.commit.max(self.unsettled_to)
+    }
+
     /// When too few members have been attached for `after_ms`, if the own log is not enough already.
     pub(super) fn degrades_at_ms(&self, after_ms: u64) -> Option<u64> {
         self.short_since_ms
@@ -155,7 +161,7 @@ impl Leader {
         loop {
             self.raise_marks();
             let acked = acked_by(&self.followers);
-            match self.rules.step(self.marks.commit, acked) {
+            match self.rules.step(self.marks.to_be_held(), acked) {
                 Step::Wait => break,
                 Step::Switched => self.judge_attendance(now_ms, out),
                 Step::Persist(members) => {

@@ -121,6 +121,7 @@ golden! {
     a_snapshot_is_installed_and_resumed
     a_snapshot_is_served_once_its_end_is_committed
     probes_tell_how_fresh_reads_are
+    what_a_predecessor_may_have_committed_is_held_by_those_who_stay
     what_is_safe_is_not_cut
     who_may_not_lead_is_not_believed
 }
