@@ -65,7 +65,7 @@ impl Watermarks {
 
     /// Up to here records may have been committed, whether or not this leader knows: what a change of
     /// members or policy must not lose sight of.
-    fn to_be_held(&self) -> Lsn {
+    fn owed_up_to(&self) -> Lsn {
         self.commit.max(self.unsettled_to)
     }
 
@@ -161,7 +161,7 @@ impl Leader {
         loop {
             self.raise_marks();
             let acked = acked_by(&self.followers);
-            match self.rules.step(self.marks.to_be_held(), acked) {
+            match self.rules.step(self.marks.owed_up_to(), acked) {
                 Step::Wait => break,
                 Step::Switched => self.judge_attendance(now_ms, out),
                 Step::Persist(members) => {

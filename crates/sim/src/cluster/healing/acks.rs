@@ -21,8 +21,8 @@ impl World {
         let Some(part) = self.part(slot) else { return };
         let acks = more_careful(part.members.acks, rule, members.len());
         if self.defect == Defect::ElectableEarly {
-            let early = members.clone();
-            self.with_leader(slot, |core, now, out| core.on_members_persisted(now, &early, out));
+            let early = &members;
+            self.with_leader(slot, |core, now, out| core.on_members_persisted(now, early, out));
         }
         self.publish(slot, Saved { acks, nodes: members });
     }

@@ -78,7 +78,7 @@ impl World {
             };
             match order {
                 Order::Agreed { cluster, directive } => {
-                    self.take_directive(slot, cluster, directive)
+                    self.take_directive(slot, cluster, directive);
                 }
                 Order::Published(electable) => self.on_published(slot, &electable),
                 Order::Reconfigure if self.is_rule_unpublished(slot) => {
