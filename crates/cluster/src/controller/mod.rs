@@ -2,7 +2,7 @@
 //! after the voters, and does what members ask.
 //!
 //! Built anew whenever this node begins to lead the control plane, so it holds nothing that must last:
-//! what must is agreed upon. Facts are told to it as they come; [`Controller::step`] then looks at all of
+//! what must is agreed upon. Facts are told to it as they come; `Controller::step` then looks at all of
 //! them and decides. It sends nothing and proposes nothing itself.
 //!
 //! Invariants:
@@ -116,7 +116,7 @@ impl Controller {
         self.stage
     }
 
-    /// When [`Controller::step`] has something to do though nothing was told.
+    /// When `Controller::step` has something to do though nothing was told.
     pub(crate) fn deadline(&self) -> Option<u64> {
         self.next_ms
     }
@@ -230,7 +230,7 @@ impl Controller {
         out.push(Decision::Propose { command, purpose: Purpose::Failover });
     }
 
-    /// Wants [`Controller::step`] then.
+    /// Wants `Controller::step` then.
     fn wake(&mut self, at_ms: u64) {
         self.next_ms = Some(self.next_ms.map_or(at_ms, |next_ms| next_ms.min(at_ms)));
     }

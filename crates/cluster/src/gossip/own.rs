@@ -65,7 +65,7 @@ fn with_longest_numbers(record: &NodeRecord, metadata: Metadata) -> Result<Vec<u
 
 impl Gossip {
     /// Says something else about this node. Numbers that always move (LSNs, load) are told at leisure,
-    /// everything else within [`NEWS_INTERVAL_MS`].
+    /// everything else within 200 ms.
     ///
     /// # Errors
     /// It is too much; what was said before stays.
