@@ -176,6 +176,7 @@ fn every_seed_heals_itself_and_the_runs_meet_what_they_are_for() {
         "revocations of those who resigned",
         "revocations that people forced",
         "handovers done",
+        "probes that waited for the lease",
         "handovers undone",
         "leaders that gave back",
         "electable sets agreed upon",

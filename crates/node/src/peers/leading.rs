@@ -34,6 +34,8 @@ pub(super) struct Leading<D: Disk> {
     pub(super) wanted: Option<Lsn>,
     /// Up to here replies were let go.
     released: Lsn,
+    /// Probes that wait for the lease: the newest of each link.
+    unanswered: BTreeMap<LinkId, u64>,
     runs: Vec<u8>,
 }
 
@@ -105,6 +107,7 @@ impl<D: Disk> Peers<D> {
             readers: BTreeMap::new(),
             snapshot: None,
             wanted: None,
+            unanswered: BTreeMap::new(),
             runs: Vec::new(),
         }));
         self.keep_acks();
@@ -140,10 +143,7 @@ impl<D: Disk> Peers<D> {
     fn carry_out_leading(&mut self, action: LeaderAction, more: &mut Vec<LeaderAction>) {
         match action {
             LeaderAction::Send { link, message: Message::ProbeAnswer { id, commit } } => {
-                // What was acknowledged by now; without a gate that may not even be written yet.
-                let last = self.node.keyspace.sequencer().last_lsn();
-                let commit = if self.node.is_gated() { commit } else { commit.max(last) };
-                self.put_as_leader(link, &Message::ProbeAnswer { id, commit });
+                self.answer_probe(link, id, commit);
             }
             LeaderAction::Send { link, message } => {
                 if matches!(message, Message::Offer(_)) {
@@ -179,6 +179,28 @@ impl<D: Disk> Peers<D> {
                 self.depose(epoch);
             }
             LeaderAction::Event(event) => self.on_leader_event(event),
+        }
+    }
+
+    /// Says what was acknowledged by now. Without its lease a leader doesn't know what others acknowledge.
+    fn answer_probe(&mut self, link: LinkId, id: u64, commit: Lsn) {
+        // Without a gate it may not even be written yet.
+        let last = self.node.keyspace.sequencer().last_lsn();
+        let commit = if self.node.is_gated() { commit } else { commit.max(last) };
+        // After all else: what counts is that nobody else led until then.
+        if self.node.agreement.lease.holds() {
+            self.put_as_leader(link, &Message::ProbeAnswer { id, commit });
+        } else if let Part::Leading(leading) = &mut self.part {
+            leading.unanswered.insert(link, id);
+        }
+    }
+
+    /// Answers what had to wait for the lease. An answer counts for earlier probes of its link, too.
+    fn answer_late_probes(&mut self) {
+        let Part::Leading(leading) = &mut self.part else { return };
+        let commit = leading.core.commit();
+        for (link, id) in std::mem::take(&mut leading.unanswered) {
+            self.answer_probe(link, id, commit);
         }
     }
 
@@ -431,6 +453,7 @@ impl<D: Disk> Peers<D> {
         let Part::Leading(leading) = &self.part else { return };
         if leading.core.deadline().is_some_and(|deadline| deadline <= self.now_ms) {
             self.lead(|core, now_ms, out| core.on_timeout(now_ms, out));
+            self.answer_late_probes();
             self.keep_acks();
             self.publish_watermarks();
         }
@@ -456,6 +479,7 @@ impl<D: Disk> Peers<D> {
     pub(super) fn on_follower_gone(&mut self, link: LinkId) {
         if let Part::Leading(leading) = &mut self.part {
             leading.readers.remove(&link);
+            leading.unanswered.remove(&link);
         }
         self.lead(|core, now_ms, out| core.on_link_down(now_ms, link, out));
         self.publish_watermarks();

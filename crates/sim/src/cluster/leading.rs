@@ -49,6 +49,9 @@ impl World {
 
     fn carry_out_leader(&mut self, slot: usize, action: LeaderAction) {
         match action {
+            LeaderAction::Send { link, message: Message::ProbeAnswer { id, commit } } => {
+                self.answer_probe(slot, link, id, commit);
+            }
             LeaderAction::Send { link, message } => {
                 self.trace(format_args!("n{slot} > l{} {message:?}", link.0));
                 let fence = self.leader_fence(slot);
@@ -299,6 +302,7 @@ impl World {
             commit,
             released,
             policy,
+            unanswered: std::collections::BTreeMap::new(),
             wanted: None,
             offered: std::collections::BTreeMap::new(),
         }));

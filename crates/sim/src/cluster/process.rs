@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use trefoil_clock::{EpochTable, Lsn, Position};
 use trefoil_replication::{
-    AckPolicy, Follower, FollowerAction, Leader, LeaderAction, Recovering, RecoveringAction,
-    SessionClock,
+    AckPolicy, Follower, FollowerAction, Leader, LeaderAction, LinkId, Recovering,
+    RecoveringAction, SessionClock,
 };
 use trefoil_wire::peer::SnapshotId;
 
@@ -44,6 +44,8 @@ pub(crate) struct Leading {
     pub(crate) commit: Lsn,
     pub(crate) released: Lsn,
     pub(crate) policy: AckPolicy,
+    /// Probes that wait for the lease: the newest of each link.
+    pub(crate) unanswered: BTreeMap<LinkId, u64>,
     /// A snapshot is wanted that starts here or later.
     pub(crate) wanted: Option<Lsn>,
     /// Snapshots that followers fetch, by name, and their files.

@@ -84,6 +84,7 @@ impl World {
         match self.process(slot).role {
             Role::Leading(_) => {
                 self.with_leader(slot, |core, now, out| core.on_timeout(now, out));
+                self.answer_late_probes(slot);
                 self.keep_acks(slot);
             }
             Role::Following(_) => {

@@ -2,6 +2,8 @@
 //! is looked at after the work, in the moment in which they leave. A process may stand still in between.
 
 use trefoil_clock::Lsn;
+use trefoil_replication::LinkId;
+use trefoil_wire::peer::Message;
 
 use super::super::agenda::MS;
 use super::super::process::{Role, Until};
@@ -83,6 +85,30 @@ impl World {
             return true;
         }
         self.defect == Defect::LeaseNotChecked
+    }
+
+    /// A follower asked what was acknowledged by now. Without its lease a leader doesn't know what others
+    /// acknowledge.
+    pub(crate) fn answer_probe(&mut self, slot: usize, link: LinkId, id: u64, commit: Lsn) {
+        let passes = self.passes_gate(slot);
+        let Role::Leading(leading) = &mut self.process(slot).role else { return };
+        if passes {
+            let fence = leading.core.fence();
+            let message = Message::ProbeAnswer { id, commit };
+            self.send_message(link.0 as usize, slot, &fence, &message);
+        } else {
+            leading.unanswered.insert(link, id);
+            self.met.event("probes that waited for the lease");
+        }
+    }
+
+    /// Answers what had to wait for the lease.
+    pub(crate) fn answer_late_probes(&mut self, slot: usize) {
+        let Role::Leading(leading) = &mut self.process(slot).role else { return };
+        let commit = leading.core.commit();
+        for (link, id) in std::mem::take(&mut leading.unanswered) {
+            self.answer_probe(slot, link, id, commit);
+        }
     }
 
     /// Replies of a leader left.
