@@ -313,7 +313,8 @@ impl<D: Disk> Peers<D> {
     }
 
     fn policy_waits(&self) -> bool {
-        self.acks() != crate::replication::Acks::Async
+        let asynchronous = crate::replication::Acks::Async;
+        self.acks() != asynchronous || self.is_managed() && self.members.acks != asynchronous
     }
 
     fn go_on_cutting(&mut self, to: Lsn, rebuild: bool, stage: Stage) -> Result<(), Change> {

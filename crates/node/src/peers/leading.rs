@@ -17,7 +17,7 @@ use super::{Part, Peers, SavedMembers, save_members};
 use crate::log::{Fsync, SHARD, stream};
 use crate::node::Node;
 use crate::pubsub::hub::Kind;
-use crate::replication::{AckLevel, Acks};
+use crate::replication::{AckLevel, AckPolicy, Acks, Order};
 
 /// So long a new leader keeps the log for followers of the one before it, milliseconds.
 const KEEPS_LOG_MS: u64 = 60_000;
@@ -90,7 +90,8 @@ impl<D: Disk> Peers<D> {
             committed,
             members: self.members.nodes.clone(),
         };
-        let mut core = Leader::new(options, start, self.policy(), self.local_rule(), self.now_ms);
+        let policy = self.first_policy();
+        let mut core = Leader::new(options, start, policy, self.local_rule(), self.now_ms);
         if let Some(barrier) = barrier {
             core.begin_epoch(barrier);
             // Who followed the leader before this one has not come yet.
@@ -114,6 +115,18 @@ impl<D: Disk> Peers<D> {
         self.meet_followers();
         self.publish_watermarks();
         self.tell_leader_progress();
+    }
+
+    /// The policy that a leader begins with: by the rule that elections go by now, if the policy's own one
+    /// would have them hear more members. That one comes into force once it is agreed upon (rule 10).
+    fn first_policy(&mut self) -> AckPolicy {
+        let policy = self.policy();
+        let SavedMembers { acks, nodes } = &self.members;
+        if !self.is_managed() || more_careful(*acks, policy.acks, nodes.len()) == *acks {
+            return policy;
+        }
+        self.node.replication.orders.put(Order::Reconfigure);
+        AckPolicy { acks: *acks, ..policy }
     }
 
     /// Whoever learned sooner than this node that it leads has connected already.
@@ -388,9 +401,11 @@ impl<D: Disk> Peers<D> {
 
     /// Lets replies go that may.
     pub(super) fn publish_watermarks(&mut self) {
-        let waits = self.acks() != Acks::Async;
+        let wanted = self.acks();
         let Part::Leading(leading) = &mut self.part else { return };
         let Leading { core, released, .. } = &mut **leading;
+        // The rule before is in force until elections know of the next one.
+        let waits = wanted != Acks::Async || core.policy().acks != Acks::Async;
         let replication = &self.node.replication;
         let more = core.released().0 - std::mem::replace(released, core.released()).0;
         if core.is_degraded() {

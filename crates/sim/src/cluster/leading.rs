@@ -284,7 +284,8 @@ impl World {
         let options = self.leader_options(slot);
         let members = self.nodes[slot].disk.members.clone();
         let log = self.log_state(slot);
-        let (policy, local, now) = (self.policy_of(slot), self.plan.local, self.local_ms(slot));
+        let policy = self.first_policy(slot);
+        let (local, now) = (self.plan.local, self.local_ms(slot));
         let omits_barrier = self.defect == Defect::NoBarrier;
         let process = self.process(slot);
         let start = LeaderStart { epochs: process.epochs.clone(), log, committed, members };

@@ -1,11 +1,13 @@
 //! Who is electable, and by which rule: agreed upon before it counts (rule 10).
 
 use trefoil_clock::NodeId;
-use trefoil_replication::Acks;
+use trefoil_replication::{AckPolicy, Acks};
 
+use super::super::agenda::MS;
 use super::super::process::Role;
 use super::super::sabotage::Defect;
 use super::super::world::World;
+use super::orders::Order;
 use super::part::{Electable, Saved};
 
 /// The rule after which more members have to be heard.
@@ -116,6 +118,25 @@ impl World {
             None => part.members.nodes.clone(),
         };
         self.publish(slot, Saved { acks, nodes });
+    }
+
+    /// The policy that a leader begins with: by the rule that elections go by now, if the policy's own one
+    /// would have them hear more members. That one comes into force once it is agreed upon.
+    pub(crate) fn first_policy(&mut self, slot: usize) -> AckPolicy {
+        let policy = self.policy_of(slot);
+        if !self.is_managed(slot) || self.defect == Defect::ElectableEarly {
+            return policy;
+        }
+        let Some(part) = self.part(slot) else { return policy };
+        let Saved { acks, nodes } = &part.members;
+        if more_careful(*acks, policy.acks, nodes.len()) == *acks {
+            return policy;
+        }
+        let first = AckPolicy { acks: *acks, ..policy };
+        part.orders.push_back(Order::Reconfigure);
+        self.met.event("leaders that begin by an older rule");
+        self.wake_peers(slot, MS);
+        first
     }
 
     /// Whether the rule that is to come has to be agreed upon first.
