@@ -130,6 +130,8 @@ pub(crate) struct Report {
     pub(crate) applied: Lsn,
     /// It holds every record up to `end`.
     pub(crate) whole: bool,
+    /// It still has all that it ever acknowledged: since the power went, if it did, it has caught up.
+    pub(crate) intact: bool,
     /// Its disk and its loop are well.
     pub(crate) healthy: bool,
     /// Of a leader: the electable ones that lack next to nothing.

@@ -115,6 +115,7 @@ impl Threads {
                 disk,
                 place,
                 clean: report.cause == EpochCause::CleanRestart,
+                stopped_cleanly: report.log.clean_stop && report.rejected.is_empty(),
                 ready_after: report.ready_after,
                 client_port: parts.client_port,
             };

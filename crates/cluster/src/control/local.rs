@@ -18,6 +18,8 @@ pub struct LocalReport {
     pub applied: Lsn,
     /// It holds every record up to `end`: no snapshot is being installed, nothing is damaged.
     pub whole: bool,
+    /// It still has all that it ever acknowledged: since the power went, if it did, it has caught up.
+    pub intact: bool,
     /// Its disk and its loop are well.
     pub healthy: bool,
     /// Of a leader: the electable followers that lack next to nothing.

@@ -21,6 +21,7 @@ struct Standing {
     led: Option<Epoch>,
     fenced: Option<Epoch>,
     whole: bool,
+    intact: bool,
     healthy: bool,
 }
 
@@ -44,7 +45,8 @@ impl Control {
         let Some(leader) = self.raft.leader().filter(|_| self.may_report()) else { return };
         let local = &self.local;
         let (led, fenced, whole, healthy) = (local.led, local.fenced, local.whole, local.healthy);
-        let standing = Some(Standing { led, fenced, whole, healthy });
+        let intact = local.intact;
+        let standing = Some(Standing { led, fenced, whole, intact, healthy });
         if self.reporting.next_ms > now_ms && self.reporting.told == standing {
             return;
         }
@@ -64,6 +66,7 @@ impl Control {
             end: local.end,
             applied: local.applied,
             whole,
+            intact,
             healthy,
             caught_up: local.caught_up.clone(),
         };

@@ -4,10 +4,13 @@
 //! of E lack it. Whoever ends no earlier than `|E| - k` reporters of E (itself among them) therefore
 //! holds every committed record: ends are ordered, and a history that ends later holds what an earlier
 //! one holds of the common branch. Reports count only if the reporter takes nothing of the revoked
-//! epoch any more, and holds everything up to the end that it reports.
+//! epoch any more, and still has all that it acknowledged, which it may not if its power went before it had
+//! synced it. Such a one may be elected, if others prove that it lacks nothing. If all of E have reported
+//! and it is still not proved, nothing more can come: the one that ends last is taken. Whoever is loading a
+//! snapshot can't be elected, and is a witness all the same: a snapshot begins no earlier than its log ended.
 //!
-//! A leader that has given its lease back said where its log ends: whoever ends no earlier holds
-//! everything, however many have reported.
+//! A leader that has given its lease back, or that reports with a log that lost nothing, said where its
+//! log ends: whoever ends no earlier holds everything, however many have reported.
 //!
 //! Without acknowledgements (`async`, or degraded) only all of E prove anything. Then the best of those
 //! that are heard is taken: when all but the old leader have reported, or after a while at least half of
@@ -29,6 +32,8 @@ pub(super) struct Ballot {
     pub(super) end: Position,
     /// It holds everything up to there.
     pub(super) whole: bool,
+    /// It still has all that it acknowledged.
+    pub(super) intact: bool,
     /// Its disk and loop are well.
     pub(super) healthy: bool,
     /// It was heard a moment ago.
@@ -109,7 +114,7 @@ struct Election<'a> {
 }
 
 impl Election<'_> {
-    /// Those whose word on their end counts.
+    /// Those whose data is whole.
     fn reporters(&self) -> impl Iterator<Item = NodeId> + '_ {
         let counts = |node: &&NodeId| self.ballots.get(node).is_some_and(|ballot| ballot.whole);
         self.shard.electable.iter().filter(counts).copied()
@@ -155,8 +160,35 @@ impl Election<'_> {
     /// Whether it is proved to hold all that was acknowledged.
     fn holds_all(&self, node: NodeId) -> bool {
         let end = self.ballots[&node].end;
-        let behind = self.reporters().filter(|other| self.ballots[other].end <= end).count();
-        behind >= self.shard.reports_needed() || self.terms.final_end.is_some_and(|all| all <= end)
+        let behind = self.witnesses().filter(|other| self.ballots[other].end <= end).count();
+        let all = self.terms.final_end.into_iter().chain(self.old_leader_end()).min();
+        behind >= self.shard.reports_needed() || all.is_some_and(|all| all <= end)
+    }
+
+    /// Those who still have all that they acknowledged.
+    fn witnesses(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let counts = |node: &&NodeId| self.ballots.get(node).is_some_and(|ballot| ballot.intact);
+        self.shard.electable.iter().filter(counts).copied()
+    }
+
+    /// Those who have reported at all.
+    fn heard(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let heard = |node: &&NodeId| self.ballots.contains_key(node);
+        self.shard.electable.iter().filter(heard).copied()
+    }
+
+    /// Where the old leader ends, if it says so itself and has lost nothing: it committed no record that
+    /// it did not have. One that did not begin its epoch says nothing about it.
+    fn old_leader_end(&self) -> Option<Position> {
+        let old = self.witnesses().find(|&node| node == self.shard.leader)?;
+        Some(self.ballots[&old].end).filter(|end| end.epoch == self.shard.epoch)
+    }
+
+    /// Whether all have reported, and nobody ends later.
+    fn is_last_of_all(&self, node: NodeId) -> bool {
+        let end = self.ballots[&node].end;
+        self.heard().count() == self.shard.electable.len()
+            && self.heard().all(|other| self.ballots[&other].end <= end)
     }
 
     fn is_unacknowledged(&self) -> bool {
@@ -166,10 +198,15 @@ impl Election<'_> {
 
     /// Nobody is proved to hold everything; `best` has most.
     fn settle_for(&self, best: NodeId) -> Choice {
-        let (have, need) = (self.reporters().count(), self.shard.reports_needed());
+        let (have, need) = (self.heard().count(), self.shard.reports_needed());
         if !self.is_unacknowledged() {
-            let lack = if have >= need { Lack::Behind } else { Lack::Reports { have, need } };
-            return Choice::Nobody(lack);
+            let certain = self.witnesses().count();
+            return match (have >= need, certain >= need) {
+                (false, _) => Choice::Nobody(Lack::Reports { have, need }),
+                (true, true) => Choice::Nobody(Lack::Behind),
+                (true, false) if self.is_last_of_all(best) => Choice::ElectLacking(best),
+                (true, false) => Choice::Nobody(Lack::Doubtful { have: certain, need }),
+            };
         }
         let others = || self.shard.electable.iter().filter(|&&node| node != self.shard.leader);
         let heard = others().filter(|node| self.ballots.contains_key(node)).count();

@@ -92,6 +92,7 @@ impl Controller {
             is_fenced.then(|| Ballot {
                 end: told.what.end,
                 whole: told.what.whole,
+                intact: told.what.intact,
                 healthy: told.what.healthy,
                 present: sight.now_ms.saturating_sub(told.at_ms) <= self.options.candidate_ms,
             })

@@ -54,6 +54,9 @@ pub enum Fitness {
     OtherRegion,
     /// Its data is incomplete: it loads a snapshot, or lost a part.
     NotWhole,
+    /// Its power went before all was synced, and it has not caught up since: it is elected only if others
+    /// prove that it has everything.
+    Doubtful,
     /// Its disk or loop is sick. It is elected for want of another one only.
     Sick,
     /// It was not heard lately.
@@ -79,6 +82,9 @@ impl fmt::Display for Fitness {
             Fitness::NotElectable => "not electable: it has not caught up yet",
             Fitness::OtherRegion => "not by itself: it is in another region",
             Fitness::NotWhole => "not now: its data is incomplete",
+            Fitness::Doubtful => {
+                "only if others prove that it has everything: its power went, and it has not caught up since"
+            }
             Fitness::Sick => "for want of another one only: its disk or loop is sick",
             Fitness::Silent => "not now: it is not heard",
         })

@@ -7,6 +7,7 @@ use trefoil_clock::NodeId;
 use super::choose::{Ballot, Choice, Terms, Wanted, choose, lacks};
 use super::watch::policy;
 use super::{Controller, Fitness, Lack, Outcome, Plan, PlanRow, Sight};
+use crate::message::Report;
 use crate::state::{Failover, Granted, MemberKind, Shard};
 
 impl Controller {
@@ -54,6 +55,8 @@ impl Controller {
         };
         if !told.what.whole {
             Fitness::NotWhole
+        } else if !told.what.intact {
+            Fitness::Doubtful
         } else if region(node) != region(shard.leader) {
             Fitness::OtherRegion
         } else if !told.what.healthy {
@@ -72,8 +75,8 @@ impl Controller {
         let ballot = |&node: &NodeId| {
             let told = self.reports.get(&node).filter(|_| !gone(node))?;
             let present = sight.now_ms.saturating_sub(told.at_ms) <= self.options.candidate_ms;
-            let (end, whole, healthy) = (told.what.end, told.what.whole, told.what.healthy);
-            present.then_some((node, Ballot { end, whole, healthy, present }))
+            let Report { end, whole, intact, healthy, .. } = told.what;
+            present.then_some((node, Ballot { end, whole, intact, healthy, present }))
         };
         let ballots: BTreeMap<NodeId, Ballot> = shard.electable.iter().filter_map(ballot).collect();
         let terms = Terms {

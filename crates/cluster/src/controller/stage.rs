@@ -52,6 +52,14 @@ pub enum Lack {
         /// Are needed.
         need: usize,
     },
+    /// Enough have, but for too few it is certain that they still have what they acknowledged: the power
+    /// of the others went. If all of them report, the best one leads; otherwise a person decides.
+    Doubtful {
+        /// Are certain.
+        have: usize,
+        /// Are needed.
+        need: usize,
+    },
     /// Nobody who may be elected is heard.
     NoCandidate,
     /// The one that was asked for is not fit.
@@ -78,6 +86,11 @@ impl fmt::Display for Lack {
             Lack::Reports { have, need } => write!(
                 f,
                 "{have} of the electable nodes have reported where their logs end, {need} are needed"
+            ),
+            Lack::Doubtful { have, need } => write!(
+                f,
+                "{have} of the electable nodes are certain to have what they acknowledged, {need} are \
+                 needed: the power of others went; all of them have to report, or a person can force it"
             ),
             Lack::NoCandidate => f.write_str("no node that may be elected is heard"),
             Lack::Asked(node) => write!(f, "node {node}, which was asked for, is not fit to lead"),

@@ -18,6 +18,8 @@ pub struct Standing {
     pub end: Position,
     /// It has all that it loaded a part of.
     pub whole: bool,
+    /// It still has all that it acknowledged: since the power went, if it did, it has caught up.
+    pub intact: bool,
 }
 
 /// Who is to be electable, and by which rule.

@@ -161,6 +161,7 @@ impl<D: Disk> Peers<D> {
             fenced: self.agreed.fenced.filter(|_| is_logged),
             end: if is_logged { taken_in } else { Position::default() },
             whole: logged >= self.options.ready_after,
+            intact: self.is_intact(),
         };
         if self.node.agreement.wishes.stand(standing) {
             self.node.post.wake_control();

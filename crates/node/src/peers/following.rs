@@ -418,6 +418,10 @@ impl<D: Disk> Peers<D> {
     }
 
     fn begin_cut(&mut self, to: trefoil_clock::Position, then: AfterCut) {
+        if to.lsn == Lsn::ZERO {
+            // What it acknowledged comes back with the leader.
+            self.doubt_log();
+        }
         let Part::Following(following) = &mut self.part else { return };
         self.change = Some(match following.adopting.take() {
             Some(cluster) => Change::adopt(cluster),

@@ -11,6 +11,7 @@
 mod agreed;
 mod change;
 mod following;
+mod intact;
 mod leading;
 mod link;
 mod recovering;
@@ -39,6 +40,7 @@ use crate::replication::{AckPolicy, Acks, LagWatch, Order, Role};
 use agreed::Agreed;
 use change::Change;
 use following::Following;
+use intact::Intact;
 use leading::Leading;
 use link::Inbound;
 pub use link::Outbound;
@@ -71,6 +73,10 @@ pub struct PeersOptions {
     pub client_port: u16,
     /// The last stop was clean, so the last epoch goes on.
     pub clean: bool,
+    /// The last stop was clean, whoever led: nothing that was in the log is missing.
+    pub stopped_cleanly: bool,
+    /// The name of this boot of the machine; None: it is not known.
+    pub boot: Option<String>,
     /// The data is whole once this record is applied: a snapshot of another node was loaded.
     pub ready_after: Lsn,
 }
@@ -112,6 +118,7 @@ pub struct Peers<D: Disk> {
     /// Followers are to be waited for once the log has this record: up to here nobody waited.
     waits_from: Option<Lsn>,
     agreed: Agreed,
+    intact: Intact,
 }
 
 /// What this node does with others now.
@@ -137,6 +144,8 @@ impl<D: Disk> Peers<D> {
     ) -> Peers<D> {
         let seat = node.workers + 1;
         let kept_policy = node.settings.policy();
+        let proven = options.stopped_cleanly || node.log.appended() == Lsn::ZERO;
+        let intact = Intact::find(&disk, options.boot.clone(), proven);
         let mut peers = Peers {
             node,
             disk,
@@ -159,6 +168,7 @@ impl<D: Disk> Peers<D> {
             changes: 0,
             waits_from: None,
             agreed: Agreed::default(),
+            intact,
         };
         if peers.node.log.appended() < peers.options.ready_after {
             peers.hold_snapshots();
@@ -191,6 +201,7 @@ impl<D: Disk> Peers<D> {
         self.go_on_with_handover();
         self.go_on_with_change();
         self.tell_parting();
+        self.look_whether_intact();
         self.stand();
         self.report();
         self.wake_waiting();

@@ -13,6 +13,7 @@ const ROLE: &str = "replication.role";
 const MEMBERS: &str = "replication.members";
 const POLICY: &str = "replication.policy";
 const GENERATION: &str = "node.generation";
+const BOOT: &str = "log.boot";
 const MEMBER_KIND: &str = "node.kind";
 
 /// Nobody writes longer ones.
@@ -139,6 +140,51 @@ pub fn load_generation<D: Disk>(disk: &D) -> io::Result<u64> {
 /// It is not certain to be on disk.
 pub fn save_generation<D: Disk>(disk: &D, generation: u64) -> io::Result<()> {
     save(disk, GENERATION, &format!("generation {generation}\n"))
+}
+
+/// In which boot of the machine the log was known to be intact.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Boot {
+    /// It may lack what was acknowledged.
+    Doubtful,
+    /// It lacks nothing.
+    Intact {
+        /// The name of the boot, if it has one.
+        name: Option<String>,
+        /// Nothing is acknowledged before it is synced.
+        synced: bool,
+    },
+}
+
+/// Reads it. None: nothing was kept.
+pub(super) fn load_boot<D: Disk>(disk: &D) -> io::Result<Option<Boot>> {
+    load(disk, BOOT, |text| {
+        let mut lines = text.lines();
+        let first = lines.next()?;
+        if first == "doubtful" {
+            return Some(Boot::Doubtful);
+        }
+        let name = first.strip_prefix("boot ")?;
+        let name = Some(name.to_owned()).filter(|name| name != "-");
+        let synced = match lines.next()? {
+            "fsync always" => true,
+            "fsync later" => false,
+            _ => return None,
+        };
+        Some(Boot::Intact { name, synced })
+    })
+}
+
+/// Keeps it.
+pub(super) fn save_boot<D: Disk>(disk: &D, boot: &Boot) -> io::Result<()> {
+    let text = match boot {
+        Boot::Doubtful => "doubtful\n".to_owned(),
+        Boot::Intact { name, synced } => {
+            let when = if *synced { "always" } else { "later" };
+            format!("boot {}\nfsync {when}\n", name.as_deref().unwrap_or("-"))
+        }
+    };
+    save(disk, BOOT, &text)
 }
 
 /// Whether the directory is that of a node that holds no data.

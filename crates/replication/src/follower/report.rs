@@ -29,6 +29,15 @@ impl Follower {
         self.ready
     }
 
+    /// Whether all is here that any leader so far may have committed: the one that is followed has
+    /// committed a record of its own epoch, and everything up to there is in the log.
+    #[must_use]
+    pub fn has_all_committed(&self) -> bool {
+        let led = self.epochs.last().map(|entry| entry.epoch);
+        let told = self.epochs.position(self.told_commit);
+        self.is_streaming() && self.received >= self.told_commit && Some(told.epoch) == led
+    }
+
     /// When the newest probe was sent whose answer is applied: what is shown is no older.
     #[must_use]
     pub fn fresh_at(&self) -> Option<u64> {

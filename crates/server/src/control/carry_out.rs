@@ -180,6 +180,7 @@ impl ControlThread {
             end: standing.end,
             applied: self.node.keyspace.sequencer().last_lsn(),
             whole: standing.whole,
+            intact: standing.intact,
             healthy: self.health.is_well(),
             caught_up: caught_up.map(|row| row.node).collect(),
         }

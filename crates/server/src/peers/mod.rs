@@ -59,6 +59,8 @@ pub(crate) struct PeersParts {
     pub(crate) place: (SavedRole, SavedMembers),
     /// The last stop was clean.
     pub(crate) clean: bool,
+    /// It was, whoever led.
+    pub(crate) stopped_cleanly: bool,
     /// A follower is not served from before it has what its snapshot shows.
     pub(crate) ready_after: Lsn,
     /// Where clients reach this node.
@@ -73,7 +75,8 @@ impl PeersParts {
         door: PeerDoor,
         mailbox: Arc<PeersMailbox>,
     ) -> io::Result<PeersThread> {
-        let PeersParts { node, disk, place, clean, ready_after, client_port } = self;
+        let PeersParts { node, disk, place, clean, stopped_cleanly, ready_after, client_port } =
+            self;
         let secret = start::secret(&node.settings);
         if let Some(listener) = &door.listener {
             node.replication.peer_port.store(listener.local_addr()?.port(), Relaxed);
@@ -85,6 +88,8 @@ impl PeersParts {
             wall_ms: Box::new(wall_ms),
             client_port,
             clean,
+            stopped_cleanly,
+            boot: boot_name(),
             ready_after,
         };
         let (began, epoch_ms) = (Instant::now(), wall_ms());
@@ -102,6 +107,12 @@ impl PeersParts {
             began,
         })
     }
+}
+
+/// What the operating system calls the time since the machine was switched on.
+fn boot_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 fn wall_ms() -> u64 {

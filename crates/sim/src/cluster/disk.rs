@@ -129,6 +129,8 @@ pub(crate) struct Disk {
     pub(crate) began: Epoch,
     /// The last stop was clean; the marker goes away at the next start.
     pub(crate) clean: bool,
+    /// Nothing that was acknowledged is known to have been at risk since it was whole.
+    pub(crate) intact: bool,
     /// Ids of records in the diverged archive.
     pub(crate) archive: Vec<u64>,
     /// Where the snapshots in it end: what was before the archived records.
@@ -149,6 +151,7 @@ impl Disk {
             members: Vec::new(),
             began: Epoch(0),
             clean: false,
+            intact: true,
             archive: Vec::new(),
             archived_snapshots: Vec::new(),
             papers: Papers::default(),
@@ -199,6 +202,8 @@ impl Disk {
         }
         self.log = Log::default();
         self.snapshots.clear();
+        // What it acknowledged comes back with a leader.
+        self.intact = false;
     }
 
     /// Puts the fetched snapshot in place of log and snapshots. None: it is damaged.
@@ -206,7 +211,10 @@ impl Disk {
         self.reseed = false;
         let incoming = self.incoming.take()?;
         let snapshot = Snapshot::decode(&incoming.bytes)?;
+        let intact = self.intact;
         self.wipe();
+        // A snapshot begins no earlier than what it takes the place of ended.
+        self.intact = intact;
         let mut epochs = EpochTable::from_entries(incoming.offer.epochs)?;
         epochs.cut(snapshot.start.lsn);
         self.log = Log { floor: snapshot.start, epochs, ..Log::default() };

@@ -1,7 +1,7 @@
 //! How processes start, stop and die, and what their snapshots are.
 
 use trefoil_clock::Lsn;
-use trefoil_replication::SnapshotReady;
+use trefoil_replication::{AckLevel, LocalRule, SnapshotReady};
 
 use super::agenda::MS;
 use super::disk::Duty;
@@ -113,6 +113,9 @@ impl World {
         self.drop_links(slot, Told::No);
         let lost = self.nodes[slot].disk.lose_power(&mut self.dice);
         self.trace(format_args!("n{slot} loses power and {} records", lost.len()));
+        let received = self.policy_of(slot).level == AckLevel::Received;
+        let synced = self.plan.local == LocalRule::Durable && !received;
+        self.nodes[slot].disk.intact &= synced;
         let node = self.nodes[slot].disk.identity.node;
         self.judge.on_power_loss(node, self.plan.local, &lost);
         self.nodes[slot].process = None;

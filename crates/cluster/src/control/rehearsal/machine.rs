@@ -179,6 +179,7 @@ impl Machine {
             end: self.replica.end(),
             applied: self.replica.end().lsn,
             whole: true,
+            intact: true,
             healthy: true,
             caught_up: self
                 .replica

@@ -70,7 +70,8 @@ fn at(epoch: u64, lsn: u64) -> Position {
 
 impl Case {
     fn told(mut self, node: NodeId, end: Position) -> Case {
-        self.ballots.insert(node, Ballot { end, whole: true, healthy: true, present: true });
+        let ballot = Ballot { end, whole: true, intact: true, healthy: true, present: true };
+        self.ballots.insert(node, ballot);
         self
     }
 
@@ -197,4 +198,55 @@ fn no_more_than_max_loss_is_lost_and_all_are_heard_for_that() {
     case.terms.max_loss = Some(9);
     assert_eq!(case.choose(), Choice::Nobody(Lack::MaxLoss { lacks: 10, allowed: 9 }));
     assert_eq!((lacks(at(4, 100), at(4, 90)), lacks(at(4, 100), at(5, 7))), (10, 0));
+}
+
+#[test]
+fn who_lost_its_power_proves_nothing_but_may_lead() {
+    // What A and C acknowledged may be on C only: A has lost it.
+    let mut one = case(Acks::SemiSync(1)).told(A, at(4, 80)).told(B, at(4, 80));
+    one.ballot(A).intact = false;
+    assert_eq!(one.choose(), Choice::Nobody(Lack::Doubtful { have: 1, need: 2 }));
+    let mut all = one.told(C, at(4, 90));
+    assert_eq!(all.choose(), Choice::Elect(C));
+    all.ballot(A).end = at(4, 95);
+    assert_eq!(all.choose(), Choice::Elect(A), "the others prove that it has everything");
+}
+
+#[test]
+fn if_the_power_of_all_went_the_last_of_all_leads_or_a_person_decides() {
+    let mut some = case(Acks::SemiSync(1)).told(B, at(4, 80)).told(C, at(4, 90));
+    some.ballot(B).intact = false;
+    some.ballot(C).intact = false;
+    assert_eq!(some.choose(), Choice::Nobody(Lack::Doubtful { have: 0, need: 2 }));
+    let mut all = some.told(A, at(4, 85));
+    all.ballot(A).intact = false;
+    assert_eq!(all.choose(), Choice::ElectLacking(C));
+    all.ballot(C).present = false;
+    assert_eq!(all.choose(), Choice::Nobody(Lack::Doubtful { have: 0, need: 2 }));
+    all.ballots.remove(&A);
+    all.ballot(C).present = true;
+    all.terms.forced = true;
+    assert_eq!(all.choose(), Choice::ElectLacking(C));
+}
+
+#[test]
+fn an_old_leader_that_lost_nothing_proves_by_itself_what_was_acknowledged() {
+    let back = case(Acks::Async).told(A, at(4, 90));
+    assert_eq!(back.choose(), Choice::Elect(A), "nobody else has to be heard");
+    assert_eq!(back.told(B, at(4, 90)).choose(), Choice::Elect(B), "nor has it to be the one");
+    let mut semi = case(Acks::SemiSync(1)).told(A, at(4, 90));
+    assert_eq!(semi.choose(), Choice::Elect(A));
+    semi.ballot(A).intact = false;
+    assert!(matches!(semi.choose(), Choice::Nobody(_)), "its power went");
+    let unbegun = case(Acks::SemiSync(1)).told(A, at(3, 90));
+    assert!(matches!(unbegun.choose(), Choice::Nobody(_)), "it never led in this epoch");
+}
+
+#[test]
+fn who_loads_a_snapshot_is_a_witness_but_does_not_lead() {
+    let mut loads = case(Acks::SemiSync(1)).told(B, at(4, 90)).told(C, at(4, 80));
+    loads.ballot(C).whole = false;
+    assert_eq!(loads.choose(), Choice::Elect(B));
+    loads.ballot(C).end = at(4, 95);
+    assert_eq!(loads.choose(), Choice::Nobody(Lack::Behind), "it has more than B");
 }

@@ -338,6 +338,7 @@ impl World {
             end: standing.end,
             applied: process.store.applied,
             whole: standing.whole,
+            intact: standing.intact,
             healthy,
             caught_up,
         }

@@ -3,7 +3,6 @@
 
 use trefoil_cluster::state::ResignReason;
 use trefoil_replication::FollowerState::{Cutting, Fetching, Installing};
-use trefoil_replication::LocalRule;
 
 use super::super::agenda::{MS, Micros};
 use super::super::process::Role;
@@ -78,19 +77,10 @@ impl World {
     }
 
     fn hit_power(&mut self, slot: usize) {
-        let spared = self.nodes[slot].process.is_none() || self.is_uncertain_witness(slot);
-        if !spared && self.power_may_go(slot) {
+        if self.nodes[slot].process.is_some() && self.power_may_go(slot) {
             self.met.fault("power lost");
             self.lose_power(slot);
         }
-    }
-
-    /// A known gap, listed in PITFALLS.md: a leader that syncs its log later loses its tail with the power,
-    /// and its report counts in the next election as if it had not.
-    fn is_uncertain_witness(&self, slot: usize) -> bool {
-        let own = self.nodes[slot].disk.identity.node;
-        let tail = self.nodes[slot].disk.log.epochs.last();
-        self.plan.local == LocalRule::Appended && tail.is_some_and(|entry| entry.leader == own)
     }
 
     fn until(&mut self) -> Micros {

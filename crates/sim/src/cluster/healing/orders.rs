@@ -259,6 +259,22 @@ impl World {
         self.wake_control(slot);
     }
 
+    /// Whether the log has all that it ever acknowledged: if the power went, since it has caught up with a
+    /// leader, or leads.
+    fn is_intact(&mut self, slot: usize) -> bool {
+        let again = match &self.process(slot).role {
+            Role::Leading(_) => true,
+            Role::Following(following) => following.core.has_all_committed(),
+            Role::Recovering { .. } | Role::Fenced => false,
+        };
+        let disk = &mut self.nodes[slot].disk;
+        if again && !std::mem::replace(&mut disk.intact, true) {
+            self.met.event("logs that are intact again");
+            self.trace(format_args!("n{slot} is intact again"));
+        }
+        self.nodes[slot].disk.intact
+    }
+
     /// Tells the agreement where this node stands.
     pub(super) fn stand(&mut self, slot: usize) {
         if self.part_of(slot).is_none() || self.is_changing(slot) {
@@ -266,6 +282,7 @@ impl World {
         }
         let led = self.led_epoch(slot);
         let logged = self.nodes[slot].disk.log.end().lsn;
+        let intact = self.is_intact(slot);
         let process = self.process(slot);
         let (end, whole_from) = (process.end, process.whole_from);
         let is_logged = logged >= end.lsn;
@@ -275,6 +292,7 @@ impl World {
             fenced: part.fenced.filter(|_| is_logged),
             end: if is_logged { end } else { Default::default() },
             whole: logged >= whole_from,
+            intact,
         };
         let before = std::mem::replace(&mut part.standing, standing);
         if (Standing { end: standing.end, ..before }) != standing {

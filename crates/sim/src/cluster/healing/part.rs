@@ -113,6 +113,7 @@ pub(super) struct Standing {
     pub(super) fenced: Option<Epoch>,
     pub(super) end: Position,
     pub(super) whole: bool,
+    pub(super) intact: bool,
 }
 
 impl Part {
