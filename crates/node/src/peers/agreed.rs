@@ -9,6 +9,7 @@ use trefoil_log::Disk;
 use trefoil_replication::LinkId;
 
 use super::change::{Change, NextEpoch};
+use super::leading::more_careful;
 use super::{Door, LeaderAddress, Part, Peers, SavedMembers};
 use crate::agreement::{Electable, Resigned, Standing};
 use crate::pause::Held;
@@ -170,7 +171,11 @@ impl<D: Disk> Peers<D> {
 
     /// Asks for members to be agreed upon. The answer is [`Peers::on_published`].
     pub(super) fn publish(&mut self, saved: SavedMembers) {
-        if saved == self.members || self.agreed.wanted.as_ref() == Some(&saved) {
+        let is_asked = match &self.agreed.wanted {
+            Some(wanted) => *wanted == saved,
+            None => saved == self.members,
+        };
+        if is_asked {
             return;
         }
         let own = self.node.replication.identity().node;
@@ -191,7 +196,11 @@ impl<D: Disk> Peers<D> {
             return false;
         }
         let acks = self.careful_acks();
-        if self.members.acks == acks {
+        let members = self.members.nodes.len();
+        // What was asked for before may still be agreed upon, and then elections would go by that.
+        let is_careful =
+            |wanted: &SavedMembers| more_careful(wanted.acks, acks, members) == wanted.acks;
+        if self.members.acks == acks && self.agreed.wanted.as_ref().is_none_or(is_careful) {
             return false;
         }
         // Members that are being agreed upon stay wanted: their leader's core waits for them.

@@ -65,7 +65,7 @@ fn careful(one: Acks, other: Acks, members: usize) -> Acks {
 }
 
 /// The rule after which more members have to be heard.
-fn more_careful(one: Acks, other: Acks, members: usize) -> Acks {
+pub(super) fn more_careful(one: Acks, other: Acks, members: usize) -> Acks {
     let reports = |acks: Acks| acks.reports_needed(members);
     if reports(one) > reports(other) { one } else { other }
 }

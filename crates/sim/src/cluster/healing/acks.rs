@@ -34,7 +34,8 @@ impl World {
         let Some(epoch) = self.led_epoch(slot) else { return };
         let own = self.nodes[slot].disk.identity.node;
         let Some(part) = self.part(slot) else { return };
-        if saved == part.members || part.wanted.as_ref() == Some(&saved) {
+        let is_asked = part.wanted.as_ref().map_or(saved == part.members, |it| *it == saved);
+        if is_asked {
             return;
         }
         self.trace(format_args!("n{slot} asks for electable {saved:?}"));
@@ -149,7 +150,10 @@ impl World {
         }
         let acks = self.careful_acks(slot);
         let Some(part) = self.part(slot) else { return false };
-        if part.members.acks == acks {
+        let members = part.members.nodes.len();
+        // What was asked for before may still be agreed upon, and then elections would go by that.
+        let is_careful = |wanted: &Saved| more_careful(wanted.acks, acks, members) == wanted.acks;
+        if part.members.acks == acks && part.wanted.as_ref().is_none_or(is_careful) {
             return false;
         }
         // Members that are being agreed upon stay wanted: their leader's core waits for them.
