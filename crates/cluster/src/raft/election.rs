@@ -43,9 +43,18 @@ impl Raft {
         }
     }
 
+    /// Whether it may ask for votes: as a voter, or as one whose removal is in its log and not known to be
+    /// committed. Those who stay may lack that entry, and then they can't be elected against its longer
+    /// log (dissertation, 4.2.2). Its own vote does not count then.
+    pub(super) fn may_campaign(&self) -> bool {
+        let me = self.options.node;
+        let before = || self.journal.config_before().is_some_and(|before| before.is_voter(me));
+        self.config().is_voter(me) || before()
+    }
+
     /// Nobody was heard for a time-out.
     pub(super) fn campaign(&mut self, now_ms: u64, round: Round, out: &mut Vec<Action>) {
-        assert!(self.config().is_voter(self.options.node), "only voters campaign");
+        assert!(self.may_campaign(), "only voters campaign");
         let me = self.options.node;
         let round = match round {
             // Alone there is nobody who could be disturbed.
@@ -103,7 +112,7 @@ impl Raft {
         }
         match campaign.round {
             // Configurations change: this node may have been a voter when it asked.
-            _ if !config.is_voter(self.options.node) => {}
+            _ if !self.may_campaign() => {}
             Round::PreVote => self.campaign(now_ms, Round::Vote, out),
             Round::Vote | Round::Transfer => self.become_leader(now_ms, out),
         }
@@ -186,5 +195,68 @@ impl Raft {
             self.count_votes(now_ms, out);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Entry, Index, Options, Payload, Role, Snapshot, Start};
+    use super::*;
+
+    const STAYS: NodeId = NodeId(1);
+    const LEAVES: NodeId = NodeId(2);
+
+    /// Both voted; that one of them votes no more is in the log, if so many entries are there.
+    fn node(own: NodeId, entries: usize) -> Raft {
+        let voters = BTreeSet::from([STAYS, LEAVES]);
+        let config = Config { voters, learners: BTreeSet::new() };
+        let snapshot = Snapshot { index: Index(5), term: Term(1), config, data: Vec::new() };
+        let alone = Payload::Config(Config::of_one(STAYS));
+        let removal = Entry { index: Index(6), term: Term(1), payload: alone };
+        let hard = HardState { term: Term(1), vote: None };
+        let entries = [removal].into_iter().take(entries).collect();
+        let start = Start { hard, snapshot: Some(snapshot), entries };
+        Raft::new(Options::new(own, 7), start, 0).expect("a log")
+    }
+
+    /// Carries everything out at once until nothing happens any more.
+    fn settle(now_ms: u64, stays: &mut Raft, leaves: &mut Raft, mut out: Vec<(NodeId, Action)>) {
+        while let Some((by, action)) = out.pop() {
+            let mut more = Vec::new();
+            let done_by = match action {
+                Action::Send { to, message } => {
+                    let raft = if to == STAYS { &mut *stays } else { &mut *leaves };
+                    raft.on_message(now_ms, by, message, &mut more);
+                    to
+                }
+                Action::Persist { ticket, .. } => {
+                    let raft = if by == STAYS { &mut *stays } else { &mut *leaves };
+                    raft.on_persisted(now_ms, ticket, &mut more);
+                    by
+                }
+                _ => continue,
+            };
+            out.splice(0..0, more.into_iter().rev().map(|action| (done_by, action)));
+        }
+    }
+
+    #[test]
+    fn who_alone_has_the_entry_of_its_removal_asks_for_votes_once_more() {
+        // The leader died before it had written what it had sent already.
+        let (mut stays, mut leaves) = (node(STAYS, 0), node(LEAVES, 1));
+        let mut now_ms = 0;
+        for _ in 0..20 {
+            now_ms += 1_000;
+            for own in [STAYS, LEAVES] {
+                let mut out = Vec::new();
+                let raft = if own == STAYS { &mut stays } else { &mut leaves };
+                raft.on_timeout(now_ms, &mut out);
+                let out = out.into_iter().map(|action| (own, action)).collect();
+                settle(now_ms, &mut stays, &mut leaves, out);
+            }
+        }
+        assert_eq!(*stays.config(), Config::of_one(STAYS), "the removal came through");
+        assert!(stays.committed() > Index(6) && stays.role() == Role::Leader);
+        assert!(leaves.role() != Role::Leader);
     }
 }

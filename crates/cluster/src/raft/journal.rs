@@ -75,6 +75,11 @@ impl Journal {
         &self.config
     }
 
+    /// The configuration before the last one, as long as that one is not known to be committed.
+    pub(super) fn config_before(&self) -> Option<Config> {
+        (!self.is_config_committed()).then(|| self.config_at(self.config_index.prev()).1)
+    }
+
     pub(super) fn is_config_committed(&self) -> bool {
         self.config_index <= self.commit
     }

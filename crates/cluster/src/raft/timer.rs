@@ -9,7 +9,7 @@ impl Raft {
     pub fn deadline(&self) -> Option<u64> {
         match &self.state {
             State::Follower { leader } => {
-                let waits = leader.is_some() || self.config().is_voter(self.options.node);
+                let waits = leader.is_some() || self.may_campaign();
                 waits.then_some(self.election_at_ms)
             }
             State::Campaign(campaign) => Some(campaign.ask_at_ms.min(self.election_at_ms)),
@@ -36,7 +36,7 @@ impl Raft {
     /// No leader was heard, or no majority voted.
     fn give_up_waiting(&mut self, now_ms: u64, out: &mut Vec<Action>) {
         self.arm(now_ms);
-        if !self.config().is_voter(self.options.node) {
+        if !self.may_campaign() {
             self.state = State::Follower { leader: None };
             return;
         }
