@@ -33,9 +33,11 @@ impl Follower {
     /// committed a record of its own epoch, and everything up to there is in the log.
     #[must_use]
     pub fn has_all_committed(&self) -> bool {
-        let led = self.epochs.last().map(|entry| entry.epoch);
+        let Some(led) = self.epochs.last() else { return false };
         let told = self.epochs.position(self.told_commit);
-        self.is_streaming() && self.received >= self.told_commit && Some(told.epoch) == led
+        // In the first epoch of all there is nothing from before it.
+        let is_its_own = told.epoch == led.epoch || led.first_lsn <= Lsn(1);
+        self.is_streaming() && self.received >= self.told_commit && is_its_own
     }
 
     /// When the newest probe was sent whose answer is applied: what is shown is no older.
