@@ -58,6 +58,12 @@ pub(super) fn page(cells: &[Cell], seed: u64) -> String {
         (times.probe_period_ms, times.gossip_interval_ms, times.gossip_fanout);
     let (timeout, sync) = (times.probe_timeout_ms, times.sync_interval_ms);
     let compared = compared(cells);
+    let runs: Vec<String> = cells
+        .iter()
+        .filter(|cell| cell.loss_per_mille == 0)
+        .map(|cell| format!("{} runs of {} nodes", cell.runs.len(), cell.nodes))
+        .collect();
+    let runs = runs.join(", ");
     format!(
         "<!-- Written by `cargo xtask gossip --seed {seed}`; change xtask/src/gossip/page.rs instead. -->\n\
 # Gossip: who is there, and how fast all know it
@@ -72,7 +78,7 @@ and safer ([ADR 17](adr/0017-gossip-with-foca.md)).
 
 ## Measured
 Simulated clusters (the real core; datagrams take 1 to 5 ms, every hundredth comes twice). Times are **rounds**, that is probe periods of {period} ms: the mean of
-all runs, and the longest in brackets. 40 runs up to 10 nodes, 20 of 30, 10 of 100, 4 of 300, 2 of 1,000; seed {seed}.
+all runs, and the longest in brackets. {runs}; seed {seed}.
 
 * *news*: from a change of what a node says about itself until all hold it
 * *newcomer seen*: from a node's first word to its seed, of which it knows only the address, until all see it; *informed*: until it sees all, and what they say
