@@ -106,8 +106,8 @@ impl Nodes {
         self.nodes[node].process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a node. With `join` it forgets its role and is told to follow that node, over their link.
-    pub(super) fn start(&self, node: usize, join: Option<usize>) -> Result<()> {
+    /// Starts a node. With `follow` it is told to follow that node, over their link, whatever it was before.
+    pub(super) fn start(&self, node: usize, follow: Option<usize>) -> Result<()> {
         let Node { client_port, peer_port, dir, links, .. } = &self.nodes[node];
         let output = File::options().create(true).append(true).open(dir.join("output.log"))?;
         let mut command = Command::new(&self.binary);
@@ -115,13 +115,12 @@ impl Nodes {
         command.args(["--port", &client_port.to_string()]);
         command.args(["--peer", &format!("127.0.0.1:{peer_port}")]);
         command.args(["--http", "off", "--threads", "1", "--acks", &self.acks]);
-        if let Some(leader) = join {
+        if let Some(leader) = follow {
+            // REPLICAOF to a port for nodes: only so every link between two nodes is one of ours.
             let role = dir.join("replication.role");
-            if role.exists() {
-                fs::remove_file(&role)
-                    .with_context(|| format!("cannot remove {}", role.display()))?;
-            }
-            command.args(["--join", &format!("127.0.0.1:{}", links[leader].port())]);
+            let port = links[leader].port();
+            fs::write(&role, format!("follower 127.0.0.1 {port} peers adopts\n"))
+                .with_context(|| format!("cannot write {}", role.display()))?;
         }
         let errors = output.try_clone()?;
         let command = command.stdin(Stdio::null()).stdout(output).stderr(errors);
