@@ -40,6 +40,13 @@ impl Acks {
         }
     }
 
+    /// The one of two rules after which more of so many members have to be heard.
+    #[must_use]
+    pub fn more_careful(self, other: Acks, members: usize) -> Acks {
+        let is_more = self.reports_needed(members) > other.reports_needed(members);
+        if is_more { self } else { other }
+    }
+
     /// Reads `async`, `semi-sync:k` (k from 1 to 64), `sync`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Acks> {

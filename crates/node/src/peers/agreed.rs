@@ -9,7 +9,6 @@ use trefoil_log::Disk;
 use trefoil_replication::LinkId;
 
 use super::change::{Change, NextEpoch};
-use super::leading::more_careful;
 use super::{Door, LeaderAddress, Part, Peers, SavedMembers};
 use crate::agreement::{Electable, Resigned, Standing};
 use crate::pause::Held;
@@ -199,7 +198,7 @@ impl<D: Disk> Peers<D> {
         let members = self.members.nodes.len();
         // What was asked for before may still be agreed upon, and then elections would go by that.
         let is_careful =
-            |wanted: &SavedMembers| more_careful(wanted.acks, acks, members) == wanted.acks;
+            |wanted: &SavedMembers| wanted.acks.more_careful(acks, members) == wanted.acks;
         if self.members.acks == acks && self.agreed.wanted.as_ref().is_none_or(is_careful) {
             return false;
         }

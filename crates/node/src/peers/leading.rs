@@ -60,14 +60,8 @@ pub(super) fn leader_options(node: &Node, identity: Identity) -> LeaderOptions {
 fn careful(one: Acks, other: Acks, members: usize) -> Acks {
     match (one, other) {
         (Acks::Async, rule) | (rule, Acks::Async) => rule,
-        _ => more_careful(one, other, members),
+        _ => one.more_careful(other, members),
     }
-}
-
-/// The rule after which more members have to be heard.
-pub(super) fn more_careful(one: Acks, other: Acks, members: usize) -> Acks {
-    let reports = |acks: Acks| acks.reports_needed(members);
-    if reports(one) > reports(other) { one } else { other }
 }
 
 impl<D: Disk> Peers<D> {
@@ -122,7 +116,7 @@ impl<D: Disk> Peers<D> {
     fn first_policy(&mut self) -> AckPolicy {
         let policy = self.policy();
         let SavedMembers { acks, nodes } = &self.members;
-        if !self.is_managed() || more_careful(*acks, policy.acks, nodes.len()) == *acks {
+        if !self.is_managed() || acks.more_careful(policy.acks, nodes.len()) == *acks {
             return policy;
         }
         self.node.replication.orders.put(Order::Reconfigure);
@@ -312,7 +306,7 @@ impl<D: Disk> Peers<D> {
 
     fn persist_members(&mut self, members: Vec<NodeId>, more: &mut Vec<LeaderAction>) {
         let acks = match self.is_managed() {
-            true => more_careful(self.members.acks, self.rule(), members.len()),
+            true => self.members.acks.more_careful(self.rule(), members.len()),
             false => careful(self.members.acks, self.acks(), members.len()),
         };
         let saved = SavedMembers { acks, nodes: members };
@@ -373,7 +367,7 @@ impl<D: Disk> Peers<D> {
         let members = self.members.nodes.len();
         if self.is_managed() {
             // An election knows how many it has heard: where nobody was waited for, all are needed.
-            more_careful(before, after, members)
+            before.more_careful(after, members)
         } else {
             careful(before, after, members)
         }

@@ -10,18 +10,12 @@ use super::super::world::World;
 use super::orders::Order;
 use super::part::{Electable, Saved};
 
-/// The rule after which more members have to be heard.
-fn more_careful(one: Acks, other: Acks, members: usize) -> Acks {
-    let reports = |acks: Acks| acks.reports_needed(members);
-    if reports(one) > reports(other) { one } else { other }
-}
-
 impl World {
     /// Members are to be written down where elections look.
     pub(crate) fn publish_members(&mut self, slot: usize, members: Vec<NodeId>) {
         let rule = self.rule(slot);
         let Some(part) = self.part(slot) else { return };
-        let acks = more_careful(part.members.acks, rule, members.len());
+        let acks = part.members.acks.more_careful(rule, members.len());
         if self.defect == Defect::ElectableEarly {
             let early = &members;
             self.with_leader(slot, |core, now, out| core.on_members_persisted(now, early, out));
@@ -106,7 +100,7 @@ impl World {
     fn careful_acks(&self, slot: usize) -> Acks {
         let after = self.rule(slot);
         let Some(part) = self.part_of(slot) else { return after };
-        more_careful(part.members.acks, after, part.members.nodes.len())
+        part.members.acks.more_careful(after, part.members.nodes.len())
     }
 
     fn save_acks(&mut self, slot: usize, acks: Acks) {
@@ -130,7 +124,7 @@ impl World {
         }
         let Some(part) = self.part(slot) else { return policy };
         let Saved { acks, nodes } = &part.members;
-        if more_careful(*acks, policy.acks, nodes.len()) == *acks {
+        if acks.more_careful(policy.acks, nodes.len()) == *acks {
             return policy;
         }
         let first = AckPolicy { acks: *acks, ..policy };
@@ -152,7 +146,7 @@ impl World {
         let Some(part) = self.part(slot) else { return false };
         let members = part.members.nodes.len();
         // What was asked for before may still be agreed upon, and then elections would go by that.
-        let is_careful = |wanted: &Saved| more_careful(wanted.acks, acks, members) == wanted.acks;
+        let is_careful = |wanted: &Saved| wanted.acks.more_careful(acks, members) == wanted.acks;
         if part.members.acks == acks && part.wanted.as_ref().is_none_or(is_careful) {
             return false;
         }
