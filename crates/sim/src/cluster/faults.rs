@@ -10,10 +10,10 @@ use super::plan::Care;
 use super::world::{CLUSTER, Event, World};
 
 impl World {
-    /// One fault, and when the next one comes.
-    pub(crate) fn on_fault(&mut self) {
+    /// Two nodes that a fault may strike, unless all is to heal; when the next one comes.
+    pub(crate) fn next_fault(&mut self) -> Option<(usize, usize)> {
         if self.healed {
-            return;
+            return None;
         }
         let gap = self.plan.fault_gap;
         let again = gap / 2 + self.dice.below(gap);
@@ -21,6 +21,12 @@ impl World {
         let nodes = self.nodes.len() as u64;
         let slot = self.dice.below(nodes) as usize;
         let other = (slot + 1 + self.dice.below(nodes - 1) as usize) % self.nodes.len();
+        Some((slot, other))
+    }
+
+    /// One fault.
+    pub(crate) fn on_fault(&mut self) {
+        let Some((slot, other)) = self.next_fault() else { return };
         match self.dice.below(26) {
             0..=2 => self.fault_kill(slot),
             3 | 4 => self.fault_power(slot),

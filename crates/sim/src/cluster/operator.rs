@@ -185,7 +185,8 @@ impl World {
         self.fail_over();
     }
 
-    fn alter_policy(&mut self) {
+    /// Another rule of acknowledgements, by the dice.
+    pub(crate) fn another_policy(&mut self, before: AckPolicy) -> AckPolicy {
         let nodes = self.nodes.len() as u64;
         let acks = match self.dice.below(3) {
             0 => Acks::Async,
@@ -195,8 +196,12 @@ impl World {
         let level =
             [AckLevel::Received, AckLevel::Flushed, AckLevel::Applied][self.dice.below(3) as usize];
         let on_lost = if self.dice.one_in(3) { OnLost::Degrade } else { OnLost::Block };
-        self.operator.policy = AckPolicy { acks, level, on_lost, ..self.operator.policy };
-        let policy = self.operator.policy;
+        AckPolicy { acks, level, on_lost, ..before }
+    }
+
+    fn alter_policy(&mut self) {
+        let policy = self.another_policy(self.operator.policy);
+        self.operator.policy = policy;
         self.trace(format_args!("operator sets {policy:?}"));
         self.set_policy(self.operator.intended);
     }

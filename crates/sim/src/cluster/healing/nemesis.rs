@@ -12,15 +12,7 @@ use super::orders::Order;
 
 impl World {
     pub(crate) fn on_heal_fault(&mut self) {
-        if self.healed {
-            return;
-        }
-        let gap = self.plan.fault_gap;
-        let again = gap / 2 + self.dice.below(gap);
-        self.agenda.put(self.now + again, Event::Fault);
-        let nodes = self.nodes.len() as u64;
-        let slot = self.dice.below(nodes) as usize;
-        let other = (slot + 1 + self.dice.below(nodes - 1) as usize) % self.nodes.len();
+        let Some((slot, other)) = self.next_fault() else { return };
         let leader = self.leading_slot();
         match self.dice.below(34) {
             0..=2 => self.hit_kill(leader, "kill -9 of the leader"),

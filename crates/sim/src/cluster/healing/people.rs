@@ -3,7 +3,6 @@
 use trefoil_clock::{ClusterId, Identity, NodeId};
 use trefoil_cluster::control::{ControlView, Force, JoinRefused, Request};
 use trefoil_cluster::state::{DEFAULT_KEYSPACE, Granted, KeyspacePolicy, ResignReason};
-use trefoil_replication::{AckLevel, AckPolicy, Acks, OnLost};
 
 use super::super::SHARD;
 use super::super::agenda::MS;
@@ -79,16 +78,7 @@ impl World {
     }
 
     fn alter_agreed_policy(&mut self) {
-        let nodes = self.nodes.len() as u64;
-        let acks = match self.dice.below(3) {
-            0 => Acks::Async,
-            1 => Acks::SemiSync(1 + self.dice.below(2).min(nodes - 2) as u32),
-            _ => Acks::Sync,
-        };
-        let level =
-            [AckLevel::Received, AckLevel::Flushed, AckLevel::Applied][self.dice.below(3) as usize];
-        let on_lost = if self.dice.one_in(3) { OnLost::Degrade } else { OnLost::Block };
-        let acks = AckPolicy { acks, level, on_lost, ..self.plan.policy };
+        let acks = self.another_policy(self.plan.policy);
         let Some(slot) = self.somebody() else { return };
         let Some(part) = self.part_of(slot) else { return };
         let Some(&before) = part.control.state().keyspaces.get(DEFAULT_KEYSPACE) else { return };
