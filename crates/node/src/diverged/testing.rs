@@ -5,7 +5,8 @@ use trefoil_clock::{Epoch, Hlc, Lsn};
 use trefoil_log::{DivergedName, FsDisk, Positions, RunBuilder, Writer, WriterOptions, recover};
 use trefoil_store::record::Effect;
 
-use crate::harness::{START_MS, TestNode};
+use crate::handler::Flow;
+use crate::harness::{START_MS, TestClient, TestNode};
 use crate::log::stream;
 
 /// A node, and an archive in its directory with these records, the first of which is record `first`.
@@ -40,4 +41,14 @@ pub(crate) fn node_with_archive(
 pub(crate) fn put<'a>(key: &'a str, value: &'a str) -> Effect<'a> {
     let (key, value) = (key.as_bytes(), value.as_bytes());
     Effect::PutString { table: 0, key, value, deadline: None, raw: false }
+}
+
+/// Runs a command until it is answered.
+pub(crate) fn answer(node: &mut TestNode, client: &mut TestClient, line: &str) -> String {
+    loop {
+        let reply = node.run(client, line);
+        if client.flow != Flow::Retry {
+            return reply;
+        }
+    }
 }

@@ -11,6 +11,8 @@ use trefoil_cluster::state::{
 };
 use trefoil_replication::Acks;
 
+use crate::harness::{TestClient, TestNode};
+
 fn member(node: u128, kind: MemberKind) -> Member {
     let client_port = if kind == MemberKind::Data { 7_000 + node as u16 } else { 0 };
     Member {
@@ -55,4 +57,13 @@ pub(crate) fn view_of_three() -> ControlView {
         damped_until_ms: Some(900),
         lease_until_ms: 0,
     }
+}
+
+/// A node that belongs to them, and a client of it.
+pub(crate) fn node_of_three() -> (TestNode, TestClient) {
+    let mut node = TestNode::new();
+    node.node.agreement.set_managed(true);
+    node.node.agreement.set_view(view_of_three().into());
+    let client = node.client();
+    (node, client)
 }

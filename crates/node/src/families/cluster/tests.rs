@@ -6,22 +6,14 @@ use trefoil_store::slot::slot_of;
 use trefoil_wire::resp::Protocol;
 
 use crate::handler::Flow;
-use crate::harness::{TestClient, TestNode};
+use crate::harness::TestNode;
 use crate::replication::testing::row;
 use crate::topology::long_id;
-use crate::topology::testing::view_of_three;
-
-fn member() -> (TestNode, TestClient) {
-    let mut node = TestNode::new();
-    node.node.agreement.set_managed(true);
-    node.node.agreement.set_view(view_of_three().into());
-    let client = node.client();
-    (node, client)
-}
+use crate::topology::testing::{node_of_three, view_of_three};
 
 #[test]
 fn the_leader_has_all_slots_and_its_followers_are_replicas() {
-    let (mut node, mut client) = member();
+    let (mut node, mut client) = node_of_three();
     let (one, two) = (long_id(NodeId(1)), long_id(NodeId(2)));
     let leader = format!("*4 $9 127.0.0.1 :7001 $40 {one} *0");
     let slots = format!("*1 *4 :0 :16383 {leader} *4 $9 127.0.0.1 :7002 $40 {two} *0");
@@ -60,7 +52,7 @@ fn the_leader_has_all_slots_and_its_followers_are_replicas() {
 
 #[test]
 fn who_does_not_answer_is_no_replica_to_read_from() {
-    let (mut node, mut client) = member();
+    let (mut node, mut client) = node_of_three();
     let mut view = view_of_three();
     view.silent_ms.insert(NodeId(2), 60_000);
     node.node.agreement.set_view(view.clone().into());
@@ -127,7 +119,7 @@ fn the_keys_of_a_slot_are_counted_and_shown() {
 
 #[test]
 fn members_are_asked_to_vote_and_taken_out() {
-    let (mut node, mut client) = member();
+    let (mut node, mut client) = node_of_three();
     let two = NodeId(2);
     for (line, request) in [
         (format!("CLUSTER PROMOTE-VOTER {two}"), Request::AddVoter(two)),
@@ -161,7 +153,7 @@ fn members_are_asked_to_vote_and_taken_out() {
 
 #[test]
 fn a_follower_is_made_leader() {
-    let (mut node, mut client) = member();
+    let (mut node, mut client) = node_of_three();
     node.check(
         &mut client,
         &[
@@ -181,7 +173,7 @@ fn a_follower_is_made_leader() {
 
 #[test]
 fn what_is_done_by_itself_is_refused_with_the_reason() {
-    let (mut node, mut client) = member();
+    let (mut node, mut client) = node_of_three();
     for (line, start) in [
         ("CLUSTER ADDSLOTS 1 2", "-ERR slots are not assigned by hand"),
         ("CLUSTER SETSLOT 1 STABLE", "-ERR slots are not assigned by hand"),

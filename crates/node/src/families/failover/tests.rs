@@ -7,15 +7,7 @@ use trefoil_cluster::controller::{Fitness, Lack, Outcome, Plan, PlanRow, Stage};
 use crate::agreement::Answer;
 use crate::handler::Flow;
 use crate::harness::{TestClient, TestNode};
-use crate::topology::testing::view_of_three;
-
-fn member() -> (TestNode, TestClient) {
-    let mut node = TestNode::new();
-    node.node.agreement.set_managed(true);
-    node.node.agreement.set_view(view_of_three().into());
-    let client = node.client();
-    (node, client)
-}
+use crate::topology::testing::node_of_three;
 
 /// Runs the line, answers what it asks for, and runs it again.
 #[track_caller]
@@ -33,7 +25,7 @@ const LEADS: Answer = Ok(Done::Leads { node: NodeId(2), epoch: Epoch(5) });
 
 #[test]
 fn a_failover_is_asked_for_and_answered_when_it_has_begun() {
-    let (mut node, mut client) = member();
+    let (mut node, mut client) = node_of_three();
     assert_eq!(answered(&mut node, &mut client, "FAILOVER", LEADS), "+OK");
     node.check(&mut client, &[("FAILOVER TO 127.0.0.1 7002 TIMEOUT 5000 FORCE", "")]);
     let asked = node.node.agreement.requests.take().expect("it was asked");
@@ -63,7 +55,7 @@ fn a_failover_is_asked_for_and_answered_when_it_has_begun() {
 
 #[test]
 fn refusals_come_with_their_reasons() {
-    let (mut node, mut client) = member();
+    let (mut node, mut client) = node_of_three();
     for (error, text) in [
         (RequestError::Busy, "-ERR FAILOVER already in progress."),
         (
@@ -103,7 +95,7 @@ fn refusals_come_with_their_reasons() {
 #[test]
 fn who_has_heard_of_nobody_yet_is_asked_again_for_a_while() {
     for line in ["FAILOVER", "FAILOVER NOW"] {
-        let (mut node, mut client) = member();
+        let (mut node, mut client) = node_of_three();
         let early = || Err(RequestError::NotFit(Lack::NoCandidate));
         assert_eq!(answered(&mut node, &mut client, line, early()), "");
         node.check(&mut client, &[(line, "")]);
@@ -137,7 +129,7 @@ fn a_node_that_is_alone_has_nobody_to_fail_over_to() {
 
 #[test]
 fn a_failover_can_be_waited_for() {
-    let (mut node, mut client) = member();
+    let (mut node, mut client) = node_of_three();
     let line = format!("FAILOVER NOW NODE {} FORCE", NodeId(2));
     let id = NodeId(2);
     let expected =
@@ -151,7 +143,7 @@ fn a_failover_can_be_waited_for() {
 
 #[test]
 fn a_plan_tells_of_each_candidate_what_it_lacks_and_why_it_may_not_lead() {
-    let (mut node, mut client) = member();
+    let (mut node, mut client) = node_of_three();
     let end = |lsn| Position { epoch: Epoch(4), lsn: Lsn(lsn) };
     let row = |node, lacks, fitness| PlanRow {
         node: NodeId(node),

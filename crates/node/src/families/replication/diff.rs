@@ -68,19 +68,8 @@ fn of_key(db: u8, key: &[u8], row: &KeyDiff) -> Fields {
 mod tests {
     use trefoil_store::record::{Cause, Effect};
 
-    use crate::diverged::testing::{node_with_archive, put};
-    use crate::handler::Flow;
-    use crate::harness::{TestClient, TestNode};
+    use crate::diverged::testing::{answer, node_with_archive, put};
     use crate::replication::Role;
-
-    fn answer(node: &mut TestNode, client: &mut TestClient, line: &str) -> String {
-        loop {
-            let reply = node.run(client, line);
-            if client.flow != Flow::Retry {
-                return reply;
-            }
-        }
-    }
 
     /// The row of a key, by what follows its name.
     fn row<'a>(diff: &'a str, key: &str) -> &'a str {

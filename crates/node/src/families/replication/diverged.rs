@@ -218,21 +218,10 @@ mod tests {
     use trefoil_clock::Lsn;
     use trefoil_store::record::{Cause, Effect};
 
-    use crate::diverged::testing::{node_with_archive, put};
+    use crate::diverged::testing::{answer, node_with_archive, put};
     use crate::diverged::{Cut, file_receipt};
-    use crate::handler::Flow;
-    use crate::harness::{START_MS, TestClient, TestNode};
+    use crate::harness::START_MS;
     use crate::replication::Role;
-
-    /// Runs a command until it is answered.
-    fn answer(node: &mut TestNode, client: &mut TestClient, line: &str) -> String {
-        loop {
-            let reply = node.run(client, line);
-            if client.flow != Flow::Retry {
-                return reply;
-            }
-        }
-    }
 
     #[test]
     fn archives_are_listed_shown_and_dropped() {
