@@ -12,7 +12,7 @@ use super::paint::{Look, Tone, usual};
 use super::print;
 use super::record::{Record, text};
 use super::reply_json::{json, lines};
-use super::target::Target;
+use super::target::{AskOptions, Target};
 
 /// A change waits until it is in force.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,15 +51,6 @@ Examples:
   trefoil keyspace alter default acks=semi-sync:1 ack-level=flushed
   trefoil keyspace alter default fsync=always
   trefoil keyspace alter default failover=manual --host db-2";
-
-#[derive(Args, Debug)]
-struct AskOptions {
-    #[command(flatten)]
-    target: Target,
-    /// For programs: the answer as JSON.
-    #[arg(long)]
-    json: bool,
-}
 
 #[derive(Args, Debug)]
 struct ShowOptions {

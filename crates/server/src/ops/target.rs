@@ -43,6 +43,16 @@ pub(crate) struct Target {
     tls_key_file: Option<PathBuf>,
 }
 
+/// A question to the cluster.
+#[derive(Args, Debug)]
+pub(super) struct AskOptions {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// For programs: the answer as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 impl Target {
     /// What it takes to talk to the nodes of this cluster.
     pub(super) fn door(&self) -> Result<Door> {

@@ -19,7 +19,7 @@ use super::paint::Look;
 use super::print;
 use super::record::{Record, rows};
 use super::reply_json::{self, lines};
-use super::target::{Target, split_address};
+use super::target::{AskOptions, Target, split_address};
 use crate::ops::status::nodes;
 
 /// Archives of writes that were cut off.
@@ -55,15 +55,6 @@ Examples:
   trefoil diverged apply 3-120-140    write again what nobody has changed since
   trefoil diverged drop 3-120-140     it is not wanted any more
   trefoil receipts                    what was ever cut off";
-
-#[derive(Args, Debug)]
-struct AskOptions {
-    #[command(flatten)]
-    target: Target,
-    /// For programs: the answer as JSON.
-    #[arg(long)]
-    json: bool,
-}
 
 #[derive(Args, Debug)]
 struct ShowOptions {
